@@ -1,0 +1,61 @@
+# Everything a person does with this repository. Each target sets up what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+STORE ?= auto
+LAB ?= .lab
+HOSTS ?= a,b
+PY := .venv/bin/python
+
+.PHONY: help demo test unit check bench lab-up lab-down lab-status lock clean system python lab-root minio
+
+help: ## Show the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: system python lab-root ## Move a live container between two real Podman hosts (STORE=minio for S3)
+	@if [ "$(STORE)" = minio ]; then ops/setup/minio.sh >/dev/null; fi
+	@$(PY) ops/demo --dir $(LAB) --store $(STORE)
+
+test: system python lab-root minio ## Run every test (needs root)
+	@$(PY) -m pytest
+
+unit: python ## Run the unit tests: no root, no server, no network
+	@$(PY) -m pytest tests/unit
+
+check: python ## Lint, format, types, layers
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m mypy ops/lab ops/demo
+	@.venv/bin/lint-imports
+
+bench: system python lab-root minio ## Measure a migration beside the hand-written script
+	@$(PY) -m tests.bench
+
+lab-up: system lab-root ## Bring up the lab: hosts (HOSTS=a,b) and a hub with Redis and MinIO
+	@python3 ops/lab up --dir $(LAB) --hosts $(HOSTS)
+	@python3 ops/lab status --dir $(LAB)
+
+lab-down: ## Take the lab down, leaving no trace of it
+	@python3 ops/lab down --dir $(LAB)
+
+lab-status: ## Show the lab's nodes
+	@python3 ops/lab status --dir $(LAB)
+
+lock: python ## Pin the newest versions of all dependencies
+	@uv pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+
+clean: lab-down ## Take the lab down and remove everything that was made here
+	@rm -rf .venv $(LAB) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+system:
+	@ops/setup/system.sh
+
+python:
+	@ops/setup/python.sh
+
+lab-root:
+	@ops/setup/rootfs.sh >/dev/null
+
+minio:
+	@ops/setup/minio.sh >/dev/null

@@ -1,0 +1,69 @@
+"""Podferry moves running containers between Podman hosts without losing what they hold.
+
+What a control plane imports: ``Client``, the records it returns, and the errors it raises.
+"""
+
+from podferry.client import Client
+from runtime import BuildSpec, RunSpec, RuntimeEngineError
+from storage import CheckpointManifest, StorageError
+from tasks.errors import (
+    AmbiguousContainerError,
+    BrokerUnavailableError,
+    HostOfflineError,
+    InvalidRequestError,
+    NoControlWorkerError,
+    TasksError,
+    UnknownContainerError,
+    UnknownHostError,
+    WaitTimeoutError,
+    WorkflowNotFoundError,
+    WorkloadBusyError,
+)
+from tasks.models import (
+    Event,
+    EventType,
+    Fallback,
+    HostStatus,
+    Kind,
+    Options,
+    Outcome,
+    State,
+    Step,
+    StepState,
+    Unit,
+    Workflow,
+)
+from workers.settings import Settings
+
+__all__ = [
+    "AmbiguousContainerError",
+    "BrokerUnavailableError",
+    "BuildSpec",
+    "CheckpointManifest",
+    "Client",
+    "Event",
+    "EventType",
+    "Fallback",
+    "HostOfflineError",
+    "HostStatus",
+    "InvalidRequestError",
+    "Kind",
+    "NoControlWorkerError",
+    "Options",
+    "Outcome",
+    "RunSpec",
+    "RuntimeEngineError",
+    "Settings",
+    "State",
+    "Step",
+    "StepState",
+    "StorageError",
+    "TasksError",
+    "Unit",
+    "UnknownContainerError",
+    "UnknownHostError",
+    "WaitTimeoutError",
+    "Workflow",
+    "WorkflowNotFoundError",
+    "WorkloadBusyError",
+]

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from podferry.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,209 @@
+"""Commands that start a workflow: migrate, checkpoint, restore, build, up, resume, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podferry.cli.common import (
+    DeadlineOption,
+    DetachOption,
+    Output,
+    OutputOption,
+    RedisOption,
+    StoreOption,
+    moment,
+    open_client,
+    print_json,
+    print_table,
+    size,
+)
+from podferry.cli.follow import finish
+from podferry.cli.parse import parse_mount, parse_pairs, parse_port
+from runtime import BuildSpec, NetworkAttachment, RestartPolicy, RunSpec
+from tasks.models import Fallback
+
+NameArgument = Annotated[str, typer.Argument(help="Container name or id.", show_default=False)]
+HostOption = Annotated[str, typer.Option("--host", help="The host.", show_default=False)]
+
+
+def migrate(
+    name: NameArgument,
+    to: Annotated[str, typer.Option("--to", help="Target host.", show_default=False)],
+    source: Annotated[
+        str | None, typer.Option("--from", help="Source host, when several have the name.")
+    ] = None,
+    fallback: Annotated[
+        Fallback, typer.Option(help="What a failed move does first, once the source was stopped.")
+    ] = Fallback.COLD,
+    deadline: DeadlineOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+) -> None:
+    """Move a running container to another host with its memory.
+
+    Exit code: 0 moved; 3 it runs, but was started cold on the target or is back on the source;
+    1 it was not moved.
+    """
+    with open_client(redis) as client:
+        workflow = client.migrate(
+            name, to=to, source=source, fallback=fallback, deadline_seconds=deadline
+        )
+        finish(client, workflow, detach=detach, output=output)
+
+
+def checkpoint(
+    name: NameArgument,
+    host: Annotated[str | None, typer.Option("--host", help="The container's host.")] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Leave the container stopped afterwards.")
+    ] = False,
+    deadline: DeadlineOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+) -> None:
+    """Checkpoint a container into the store; it goes on running."""
+    with open_client(redis) as client:
+        workflow = client.checkpoint(name, host=host, leave_stopped=stop, deadline_seconds=deadline)
+        finish(client, workflow, detach=detach, output=output)
+
+
+def restore(
+    reference: Annotated[
+        str, typer.Argument(help="Checkpoint id, or a name for its newest.", show_default=False)
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", help="Target host; default: where it ran.")
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Discard the container (and volumes) of that name there."),
+    ] = False,
+    deadline: DeadlineOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Bring a checkpoint back to life."""
+    with open_client(redis, store) as client:
+        workflow = client.restore(reference, to=to, replace=replace, deadline_seconds=deadline)
+        finish(client, workflow, detach=detach, output=output)
+
+
+def build(
+    context: Annotated[Path, typer.Argument(help="Context directory.", show_default=False)],
+    tag: Annotated[str, typer.Option("--tag", "-t", help="Image name.", show_default=False)],
+    host: HostOption,
+    file: Annotated[
+        str, typer.Option("--file", "-f", help="Containerfile, as a path in the context.")
+    ] = "",
+    build_arg: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, repeatable.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache")] = False,
+    deadline: DeadlineOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Build an image on a host from a local directory."""
+    spec = BuildSpec(
+        tag=tag,
+        containerfile=file,
+        build_args=parse_pairs("--build-arg", build_arg or []),
+        no_cache=no_cache,
+    )
+    with open_client(redis, store) as client:
+        workflow = client.build(context, spec, host=host, deadline_seconds=deadline)
+        finish(client, workflow, detach=detach, output=output)
+
+
+def up(
+    image: Annotated[str, typer.Argument(help="Image name.", show_default=False)],
+    name: Annotated[str, typer.Option("--name", help="Container name.", show_default=False)],
+    host: HostOption,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Command, after --.", show_default=False)
+    ] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="KEY=VALUE.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE.")] = None,
+    volume: Annotated[
+        list[str] | None, typer.Option("--volume", "-v", help="SOURCE:TARGET[:ro].")
+    ] = None,
+    publish: Annotated[
+        list[str] | None, typer.Option("--publish", "-p", help="[IP:]HOST:CONTAINER[/PROTOCOL].")
+    ] = None,
+    network: Annotated[list[str] | None, typer.Option("--network", help="Repeatable.")] = None,
+    restart: Annotated[str, typer.Option("--restart", help="As Podman spells it.")] = "no",
+    deadline: DeadlineOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+) -> None:
+    """Start a new container on a host, until it is healthy."""
+    policy, _, retries = restart.partition(":")
+    spec = RunSpec(
+        name=name,
+        image=image,
+        command=tuple(command or ()),
+        env=parse_pairs("--env", env or []),
+        labels=parse_pairs("--label", label or []),
+        mounts=tuple(parse_mount(text) for text in volume or []),
+        ports=tuple(parse_port(text) for text in publish or []),
+        networks=tuple(NetworkAttachment(name=n) for n in network or []),
+        restart=RestartPolicy.model_validate({"name": policy, "max_retries": retries or 0}),
+    )
+    with open_client(redis) as client:
+        workflow = client.up(spec, host=host, deadline_seconds=deadline)
+        finish(client, workflow, detach=detach, output=output)
+
+
+def cancel(
+    workflow_id: Annotated[str, typer.Argument(help="Workflow id.", show_default=False)],
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+) -> None:
+    """Stop a workflow and leave the workload where it was."""
+    with open_client(redis) as client:
+        finish(client, client.cancel(workflow_id), detach=detach, output=output)
+
+
+def resume(
+    workflow_id: Annotated[str, typer.Argument(help="Workflow id.", show_default=False)],
+    detach: DetachOption = False,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+) -> None:
+    """Bring the workload of a failed migration back on its source, with its memory."""
+    with open_client(redis) as client:
+        finish(client, client.resume(workflow_id), detach=detach, output=output)
+
+
+def checkpoints(
+    name: Annotated[str | None, typer.Argument(help="Only this workload's.")] = None,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+    store: StoreOption = None,
+) -> None:
+    """List the checkpoints in the store, newest first."""
+    with open_client(redis, store) as client:
+        found = client.checkpoints(name)
+    if output is Output.JSON:
+        print_json([manifest.model_dump(mode="json", exclude={"spec"}) for manifest in found])
+        return
+    rows = [
+        (m.id, m.host, moment(m.created), size(m.archive.raw_size), size(m.archive.size))
+        for m in found
+    ]
+    print_table("", ("checkpoint", "host", "taken", "size", "stored"), rows)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (migrate, checkpoint, restore, build, up, cancel, resume, checkpoints):
+        app.command()(command)

@@ -1,0 +1,117 @@
+"""What the commands share: options, output, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from podferry.client import Client
+from tasks.broker import broker_errors
+from tasks.models import Outcome, Workflow
+from workers.settings import Settings, load_settings
+
+FAILED = 1
+FELL_BACK = 3  # the workload runs, but not as asked: cold on the target, or back on the source
+
+SUCCESS = {
+    Outcome.MOVED,
+    Outcome.CHECKPOINTED,
+    Outcome.RESTORED,
+    Outcome.BUILT,
+    Outcome.STARTED,
+}
+
+
+class Output(StrEnum):
+    """How a command prints its result."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+RedisOption = Annotated[
+    str | None,
+    typer.Option("--redis", help="Broker URL. [env: PODFERRY_REDIS_URL]", show_default=False),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", help="Archive store URL. [env: PODFERRY_STORE_URL]"),
+]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table or json.")]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", "-d", help="Print the workflow's id and do not wait.")
+]
+DeadlineOption = Annotated[
+    float | None,
+    typer.Option("--deadline", help="Give up and fall back after so many seconds.", min=1),
+]
+
+
+@contextmanager
+def open_client(redis: str | None = None, store: str | None = None) -> Iterator[Client]:
+    """A client from flags and environment, closed at the end; its broker's errors are ours."""
+    settings: Settings = load_settings(redis_url=redis, store_url=store)
+    with broker_errors(settings.redis_url), Client(settings) as client:
+        yield client
+
+
+def exit_code(workflow: Workflow) -> int:
+    """0 as asked, 3 running but fallen back, 1 otherwise."""
+    if workflow.outcome in SUCCESS:
+        return 0
+    return FELL_BACK if workflow.outcome in {Outcome.COLD, Outcome.RESUMED} else FAILED
+
+
+def print_json(value: object) -> None:
+    """Write records as JSON on standard output."""
+    typer.echo(json.dumps(_plain(value), indent=2))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table on standard output; without a terminal it is as wide as it must be."""
+    table = Table(*columns, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=160)
+    console.print(table)
+
+
+def size(number: float | None) -> str:
+    """Bytes as people read them."""
+    if number is None:
+        return "-"
+    for unit in ("B", "KiB", "MiB"):
+        if abs(number) < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def seconds(number: float | None) -> str:
+    """Seconds as people read them."""
+    return "-" if number is None else f"{number:.2f} s"
+
+
+def moment(value: datetime) -> str:
+    """A moment in local time."""
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any record, or lists and dicts of them
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

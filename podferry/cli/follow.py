@@ -1,0 +1,149 @@
+"""Follow a workflow on standard error: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from podferry.cli.common import Output, exit_code, print_json, seconds, size
+from podferry.client import Client
+from tasks.models import Event, EventType, Outcome, Workflow
+
+
+def finish(
+    client: Client,
+    workflow: Workflow,
+    *,
+    detach: bool,
+    output: Output,
+) -> None:
+    """Wait for the end unless detached, print it, and exit with the code that tells it."""
+    if detach:
+        print_json(workflow) if output is Output.JSON else typer.echo(workflow.id)
+        return
+    ended = _follow(client, workflow.id)
+    if output is Output.JSON:
+        print_json(ended)
+    else:
+        typer.echo(summary(ended))
+    raise typer.Exit(exit_code(ended))
+
+
+def summary(workflow: Workflow) -> str:
+    """How a workflow ended, in one to three lines."""
+    lines = [_headline(workflow)]
+    if workflow.reason:
+        lines.append(f"reason: {workflow.reason}")
+    if workflow.next_command:
+        lines.append(f"next: {workflow.next_command}")
+    return "\n".join(lines)
+
+
+def _headline(workflow: Workflow) -> str:
+    name, source, target = workflow.workload, workflow.source, workflow.target
+    took = ""
+    if workflow.ended is not None:
+        took = f" in {seconds((workflow.ended - workflow.created).total_seconds())}"
+    match workflow.outcome:
+        case Outcome.MOVED:
+            return f"{name} moved from {source} to {target} with its memory{took}"
+        case Outcome.COLD:
+            return f"{name} was started cold on {_host(workflow)}; its memory is lost{took}"
+        case Outcome.RESUMED:
+            return f"{name} was not moved; it runs on {source} again with its memory"
+        case Outcome.UNTOUCHED:
+            return f"{name} was not moved; it was left running on {source}"
+        case Outcome.CHECKPOINTED:
+            return f"{workflow.checkpoint_id}"
+        case Outcome.RESTORED:
+            return f"{name} was restored on {target} from {workflow.checkpoint_id}{took}"
+        case Outcome.BUILT:
+            return f"{name} was built{took}"
+        case Outcome.STARTED:
+            return f"{name} runs on {target}{took}"
+        case Outcome.CANCELLED:
+            return f"{name}: cancelled; it is where it was"
+        case _:
+            return f"{name}: {workflow.outcome or workflow.state}"
+
+
+def _host(workflow: Workflow) -> str:
+    return workflow.steps[-1].host if workflow.steps[-1].unit == "resume" else workflow.target or ""
+
+
+def _follow(client: Client, workflow_id: str) -> Workflow:
+    console = Console(stderr=True, highlight=False)
+    try:
+        with _printer(console) as show:
+            return client.wait(workflow_id, on_event=show.event)
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped watching; workflow {workflow_id} goes on. "
+            f"Cancel it with: podferry cancel {workflow_id}"
+        )
+        raise typer.Exit(130) from None
+
+
+class _Printer:
+    """Prints events; the step under way has a line that is written over on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began: Event | None = None
+        self._status = console.status("") if console.is_terminal else None
+
+    def event(self, event: Event) -> None:
+        place = f"{event.unit} on {event.host}" if event.unit else ""
+        match event.type:
+            case EventType.STARTED:
+                self._began = event
+                self._live(place)
+            case EventType.PROGRESS:
+                self._live(f"{place}  {self._rate(event)}")
+            case EventType.DONE:
+                self._line(f"  ✓ {place}  {self._took(event)}")
+            case EventType.FAILED:
+                self._line(f"  ✗ {place}  {event.message}")
+            case EventType.FALLBACK:
+                self._line(f"  ↺ {event.message}")
+            case EventType.LOG:
+                self._line(f"    {event.message}")
+            case EventType.ENDED:
+                pass
+
+    def _live(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(text)
+            self._status.start()
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def _took(self, event: Event) -> str:
+        if self._began is None:
+            return ""
+        return seconds((event.time - self._began.time).total_seconds())
+
+    def _rate(self, event: Event) -> str:
+        if self._began is None or event.bytes is None:
+            return ""
+        elapsed = max(0.001, (event.time - self._began.time).total_seconds())
+        return f"{size(event.bytes)}, {size(event.bytes / elapsed)}/s"
+
+    def stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+
+@contextmanager
+def _printer(console: Console) -> Iterator[_Printer]:
+    printer = _Printer(console)
+    try:
+        yield printer
+    finally:
+        printer.stop()
+        sys.stderr.flush()

@@ -1,0 +1,44 @@
+"""Entry point: run the command; turn every error of ours into one clear line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from podferry.cli import commands, operate
+from podferry.cli.common import FAILED
+from runtime import RuntimeEngineError
+from storage import StorageError
+from tasks.errors import TasksError
+
+app = typer.Typer(
+    name="podferry",
+    help="Move running containers between Podman hosts without losing what they hold.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+commands.add_to(app)
+operate.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; exit code 1 with one line on standard error when it fails."""
+    try:
+        app()
+    except (TasksError, StorageError, RuntimeEngineError) as error:
+        _complain(str(error))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        _complain(f"{where or error.title}: {first['msg']}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", markup=False)
+    sys.exit(FAILED)

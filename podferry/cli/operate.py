@@ -1,0 +1,163 @@
+"""Commands that run or show the installation: worker, dev, hosts, ps, status."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from podferry.cli.common import (
+    Output,
+    OutputOption,
+    RedisOption,
+    StoreOption,
+    moment,
+    open_client,
+    print_json,
+    print_table,
+    seconds,
+    size,
+)
+from podferry.cli.follow import summary
+from podferry.client import Client
+from tasks.models import Step, Workflow
+from workers.dev import run_dev
+from workers.settings import load_settings
+from workers.worker import run_worker
+
+SocketOption = Annotated[
+    str | None, typer.Option("--socket", help="Podman's socket. [env: PODFERRY_SOCKET]")
+]
+LogOption = Annotated[
+    str | None, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")
+]
+
+
+def worker(
+    host: Annotated[str | None, typer.Option("--host", help="Name of this host.")] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Also (or only) plan workflows.")
+    ] = False,
+    socket: SocketOption = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="Units of work at once.", min=1)
+    ] = None,
+    redis: RedisOption = None,
+    store: StoreOption = None,
+    log_level: LogOption = None,
+) -> None:
+    """Run a worker on a Podman host, or on the control side."""
+    settings = load_settings(
+        host=host,
+        socket=socket,
+        concurrency=concurrency,
+        redis_url=redis,
+        store_url=store,
+        log_level=log_level,
+    )
+    raise typer.Exit(run_worker(settings, control=control))
+
+
+def dev(
+    host: Annotated[str | None, typer.Option("--host", help="Name of this host.")] = None,
+    socket: SocketOption = None,
+    store: StoreOption = None,
+    log_level: LogOption = "WARNING",
+) -> None:
+    """Run everything on this machine: broker, store, worker for the local socket."""
+    settings = load_settings(host=host, socket=socket, store_url=store, log_level=log_level)
+    raise typer.Exit(run_dev(settings))
+
+
+def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
+    """List the hosts."""
+    with open_client(redis) as client:
+        found = client.hosts()
+    if output is Output.JSON:
+        print_json(found)
+        return
+    rows = [
+        (
+            h.host,
+            "online" if h.online else "offline",
+            h.engine or h.error or "-",
+            str(h.containers),
+            moment(h.seen),
+        )
+        for h in found
+    ]
+    print_table("", ("host", "state", "engine", "containers", "last seen"), rows)
+
+
+def ps(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
+    """List the containers of every live host."""
+    with open_client(redis) as client:
+        found = client.inventories()
+    if output is Output.JSON:
+        print_json(found)
+        return
+    rows = [
+        (line.name, inventory.host, line.state, line.image, line.id[:12])
+        for inventory in found
+        for line in inventory.containers
+    ]
+    print_table("", ("name", "host", "state", "image", "id"), rows)
+    for inventory in found:
+        if inventory.error:
+            typer.echo(f"{inventory.host}: {inventory.error}", err=True)
+
+
+def status(
+    workflow_id: Annotated[str | None, typer.Argument(help="Default: the newest ones.")] = None,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
+) -> None:
+    """Show a workflow step by step, or the newest workflows."""
+    with open_client(redis) as client:
+        if workflow_id is None:
+            _show_recent(client, output)
+        else:
+            _show_one(client.status(workflow_id), output)
+
+
+def _show_recent(client: Client, output: Output) -> None:
+    found = client.recent()
+    if output is Output.JSON:
+        print_json(found)
+        return
+    rows = [
+        (
+            w.id,
+            w.workload,
+            w.source or "-",
+            w.target or "-",
+            w.outcome or w.state,
+            moment(w.created),
+        )
+        for w in found
+    ]
+    print_table("", ("workflow", "workload", "source", "target", "state", "created"), rows)
+
+
+def _show_one(workflow: Workflow, output: Output) -> None:
+    if output is Output.JSON:
+        print_json(workflow)
+        return
+    rows = [
+        (s.unit, s.host, s.state, seconds(s.seconds), _bytes(s), s.error.message if s.error else "")
+        for s in workflow.steps
+    ]
+    title = f"{workflow.id}: {workflow.outcome or workflow.state}"
+    print_table(title, ("step", "host", "state", "took", "stored", "error"), rows)
+    typer.echo(summary(workflow))
+
+
+def _bytes(step: Step) -> str:
+    stored = step.result.get("bytes")
+    return size(stored) if isinstance(stored, int | float) and stored else "-"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (worker, dev, hosts, ps, status):
+        app.command()(command)

@@ -1,0 +1,273 @@
+"""The client: enqueue workflows, follow them, wait for their end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podferry.locate import Locator
+from runtime import BuildSpec, RunSpec, build_context
+from storage import CheckpointManifest, new_checkpoint_id
+from tasks import control
+from tasks.app import make_app
+from tasks.broker import broker_errors, connect
+from tasks.errors import InvalidRequestError, WaitTimeoutError
+from tasks.models import (
+    Event,
+    Fallback,
+    HostStatus,
+    Inventory,
+    Kind,
+    Options,
+    State,
+    Workflow,
+    new_workflow,
+    now,
+)
+from tasks.records import Records
+from tasks.registry import Registry
+from tasks.units.build import BuildRequest
+from workers.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from storage import ArchiveStore
+
+OnEvent = Callable[[Event], None]
+POLL_SECONDS = 0.5
+
+
+class Client:
+    """One installation, as a control plane or a person drives it.
+
+    Every request returns at once with the workflow's record; ``wait`` gives its end. Every method
+    may raise BrokerUnavailableError. Without ``settings`` the environment is asked.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+        if not self._settings.redis_url:
+            raise InvalidRequestError(
+                "no broker is configured; set PODFERRY_REDIS_URL, pass --redis, "
+                "or run everything on this machine with: podferry dev"
+            )
+        self._redis = connect(self._settings.redis_url)
+        self._records = Records(self._redis)
+        self._registry = Registry(self._redis)
+        self._locator = Locator(self._registry)
+        with broker_errors(self._settings.redis_url):
+            self._redis.ping()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+        if "_app" in self.__dict__:
+            self._app.close()
+
+    @cached_property
+    def _app(self) -> Celery:
+        return make_app(self._settings.redis_url)
+
+    @cached_property
+    def _archives(self) -> ArchiveStore:
+        return self._settings.archives()
+
+    def hosts(self) -> list[HostStatus]:
+        """Every host ever seen."""
+        return self._registry.hosts()
+
+    def inventories(self) -> list[Inventory]:
+        """What each live host holds, by host."""
+        return self._locator.fresh()
+
+    def migrate(
+        self,
+        container: str,
+        *,
+        to: str,
+        source: str | None = None,
+        fallback: Fallback = Fallback.COLD,
+        deadline_seconds: float | None = None,
+    ) -> Workflow:
+        """Move a running container to another host.
+
+        Raises UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
+        NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
+        """
+        self._registry.require_host(to)
+        if source is not None:
+            self._registry.require_host(source)
+        host, line = self._locator.locate(container, source)
+        if host == to:
+            raise InvalidRequestError(f"container {line.name!r} is on host {to!r} already")
+        workflow = new_workflow(
+            Kind.MIGRATE,
+            line.name,
+            source=host,
+            target=to,
+            options=Options(fallback=fallback),
+            deadline_seconds=self._deadline(deadline_seconds),
+            checkpoint_id=new_checkpoint_id(line.name, now()),
+        )
+        return self._submit(workflow)
+
+    def checkpoint(
+        self,
+        container: str,
+        *,
+        host: str | None = None,
+        leave_stopped: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Workflow:
+        """Checkpoint a container into the store; it goes on running unless ``leave_stopped``."""
+        if host is not None:
+            self._registry.require_host(host)
+        place, line = self._locator.locate(container, host)
+        workflow = new_workflow(
+            Kind.CHECKPOINT,
+            line.name,
+            source=place,
+            options=Options(leave_stopped=leave_stopped),
+            deadline_seconds=self._deadline(deadline_seconds),
+            checkpoint_id=new_checkpoint_id(line.name, now()),
+        )
+        return self._submit(workflow)
+
+    def restore(
+        self,
+        checkpoint: str,
+        *,
+        to: str | None = None,
+        replace: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Workflow:
+        """Restore a checkpoint, by id or a workload's newest, on a host (default: where it ran).
+
+        A container of that name must not run elsewhere; one on the target is discarded only with
+        ``replace``. Raises CheckpointNotFoundError besides what ``migrate`` raises.
+        """
+        archives = self._archives
+        manifest = (
+            archives.manifest(checkpoint) if "/" in checkpoint else archives.latest(checkpoint)
+        )
+        target = to or manifest.host
+        self._registry.require_host(target)
+        self._locator.refuse_copies(manifest.workload, target, replace=replace)
+        workflow = new_workflow(
+            Kind.RESTORE,
+            manifest.workload,
+            target=target,
+            options=Options(replace=replace),
+            deadline_seconds=self._deadline(deadline_seconds),
+            checkpoint_id=manifest.id,
+        )
+        return self._submit(workflow)
+
+    def build(
+        self,
+        context: Path,
+        spec: BuildSpec,
+        *,
+        host: str,
+        deadline_seconds: float | None = None,
+    ) -> Workflow:
+        """Build an image on a host from a local context directory, which travels by the store."""
+        self._registry.require_host(host)
+        workflow = new_workflow(
+            Kind.BUILD,
+            f"image {spec.tag} on {host}",
+            target=host,
+            deadline_seconds=self._deadline(deadline_seconds),
+        )
+        self._registry.require_control()
+        stored = self._archives.write(f"contexts/{workflow.id}", build_context(context))
+        request = BuildRequest(spec=spec, context=stored)
+        try:
+            return self._submit(workflow, payload=request.model_dump_json().encode())
+        except BaseException:
+            self._archives.delete(stored)
+            raise
+
+    def up(self, spec: RunSpec, *, host: str, deadline_seconds: float | None = None) -> Workflow:
+        """Start a new container on a host, with retry, until it is healthy."""
+        self._registry.require_host(host)
+        workflow = new_workflow(
+            Kind.UP, spec.name, target=host, deadline_seconds=self._deadline(deadline_seconds)
+        )
+        return self._submit(workflow, payload=spec.model_dump_json().encode())
+
+    def cancel(self, workflow_id: str) -> Workflow:
+        """Ask a workflow to stop and leave the workload where it was.
+
+        Raises WorkflowNotFoundError; InvalidRequestError when it has ended or is past its commit
+        point.
+        """
+        return control.cancel(self._app, self._records, workflow_id)
+
+    def resume(self, workflow_id: str) -> Workflow:
+        """Bring the workload of a failed migration back on its source, with its memory.
+
+        Raises WorkflowNotFoundError; InvalidRequestError when there is nothing to resume.
+        """
+        return control.resume(self._app, self._records, workflow_id)
+
+    def status(self, workflow_id: str) -> Workflow:
+        """One workflow's record. Raises WorkflowNotFoundError."""
+        return self._records.get(workflow_id)
+
+    def recent(self, limit: int = 20) -> list[Workflow]:
+        """The newest workflows, newest first."""
+        return self._records.recent(limit)
+
+    def checkpoints(self, workload: str | None = None) -> list[CheckpointManifest]:
+        """The checkpoints in the store, newest first."""
+        return self._archives.checkpoints(workload)
+
+    def events(self, workflow_id: str, *, timeout_seconds: float | None = None) -> Iterator[Event]:
+        """Follow a workflow's log from its beginning to its end. Raises WaitTimeoutError."""
+        limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        position = "0"
+        while True:
+            ended = self.status(workflow_id).state is State.ENDED
+            batch = self._records.events(
+                workflow_id, after=position, wait_seconds=0 if ended else POLL_SECONDS
+            )
+            for at, event in batch:
+                position = at
+                yield event
+            if ended:
+                return
+            if limit is not None and time.monotonic() > limit:
+                raise WaitTimeoutError(workflow_id)
+
+    def wait(
+        self,
+        workflow_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Workflow:
+        """Wait for a workflow's end and return its record. Raises WaitTimeoutError."""
+        for event in self.events(workflow_id, timeout_seconds=timeout_seconds):
+            if on_event is not None:
+                on_event(event)
+        return self.status(workflow_id)
+
+    def _submit(self, workflow: Workflow, payload: bytes | None = None) -> Workflow:
+        self._registry.require_control()
+        with broker_errors(self._settings.redis_url):
+            control.submit(self._app, self._records, workflow, payload)
+        return workflow
+
+    def _deadline(self, seconds: float | None) -> float:
+        return seconds if seconds is not None else self._settings.deadline_seconds

@@ -1,0 +1,95 @@
+"""The connection to one engine's socket: opened when first used, and again after a fork."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
+
+from docker import APIClient
+from docker.errors import DockerException
+
+from runtime.errors import EngineUnavailableError, RuntimeEngineError
+from runtime.translate import checked, root_reason, translating
+from runtime.upload import Upload
+
+CONNECT_SECONDS = 5
+HANDSHAKE_SECONDS = 15
+ANSWER_SECONDS = 600  # Podman answers nothing about a container while its checkpoint is written
+CHUNK_BYTES = 1 << 20
+
+T = TypeVar("T")
+
+
+class EngineConnection:
+    """Calls to a Docker-compatible API. Constructing it touches nothing.
+
+    ``socket`` is a path or a ``unix://`` URL. ``checkpoint_probe`` raises when this host cannot
+    checkpoint; only a backend that can checkpoint calls it.
+    """
+
+    def __init__(self, socket: str, checkpoint_probe: Callable[[], None] | None = None) -> None:
+        self.socket = socket.removeprefix("unix://")
+        self._checkpoint_probe = checkpoint_probe
+        self._client: tuple[int, APIClient] | None = None
+
+    def close(self) -> None:
+        """Close idle connections; the next call opens new ones."""
+        if self._client is not None:
+            self._client[1].close()
+            self._client = None
+
+    @property
+    def _api(self) -> APIClient:
+        if self._client is None or self._client[0] != os.getpid():
+            self._client = (os.getpid(), self._connect())
+        return self._client[1]
+
+    def _connect(self) -> APIClient:
+        try:
+            client = APIClient(
+                base_url=f"unix://{self.socket}", version="auto", timeout=HANDSHAKE_SECONDS
+            )
+        except DockerException as error:
+            raise EngineUnavailableError(self.socket, root_reason(error)) from error
+        client.timeout = ANSWER_SECONDS
+        return client
+
+    def _translating(
+        self,
+        operation: str,
+        on: Mapping[str, RuntimeEngineError] | None = None,
+        upload: Upload | None = None,
+    ) -> AbstractContextManager[None]:
+        return translating(self.socket, operation, on, upload)
+
+    def _translated(self, items: Iterable[T], operation: str) -> Iterator[T]:
+        with self._translating(operation):
+            yield from items
+
+    def _url(self, path: str) -> str:
+        return f"{self._api.base_url}/v{self._api.api_version}{path}"
+
+    @contextmanager
+    def _download(
+        self,
+        operation: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        on: Mapping[str, RuntimeEngineError],
+    ) -> Iterator[Iterator[bytes]]:
+        """GET ``path`` as a stream of at most CHUNK_BYTES each; leaving early hangs up."""
+        with self._translating(operation, on):
+            response = self._api.get(
+                self._url(path),
+                params=params,
+                stream=True,
+                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                headers={"Accept-Encoding": "identity"},
+            )
+            checked(response)
+
+        with response:
+            yield self._translated(response.iter_content(CHUNK_BYTES), operation)

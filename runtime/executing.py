@@ -1,0 +1,51 @@
+"""Reading what a command in a container says."""
+
+from __future__ import annotations
+
+import re
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from requests import Response
+
+READ_BYTES = 1 << 16
+
+# An engine that cannot start a command says so in place of the command, with one of these codes.
+NOT_STARTED_CODES = frozenset({125, 126, 127})
+_NOT_STARTED = re.compile(rb"(Error: .*OCI |OCI runtime exec failed)", re.DOTALL)
+
+_FRAME = struct.Struct(">BxxxL")  # stream number, three zero bytes, payload length
+
+
+def read_before(
+    response: Response, timeout_seconds: float, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[bytes]:
+    """Yield the answer as it arrives.
+
+    Raises TimeoutError once ``timeout_seconds`` have passed; of a command that keeps talking this
+    is noticed at its next word.
+    """
+    deadline = clock() + timeout_seconds
+    while chunk := response.raw.read1(READ_BYTES):
+        yield chunk
+        if clock() > deadline:
+            raise TimeoutError
+
+
+def demultiplex(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the payloads of Docker's attach stream (Engine API, "Stream format") in order."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= _FRAME.size:
+            end = _FRAME.size + _FRAME.unpack_from(buffer)[1]
+            if len(buffer) < end:
+                break
+            yield bytes(buffer[_FRAME.size : end])
+            del buffer[:end]
+
+
+def never_started(exit_code: int, output: bytes) -> bool:
+    """Tell an engine's own complaint from a command that ended with such a code itself."""
+    return exit_code in NOT_STARTED_CODES and _NOT_STARTED.match(output) is not None

@@ -1,0 +1,107 @@
+"""What a fake host holds, and the faults that a test puts in the way."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from runtime.specs import ContainerState, NetworkSpec, RunSpec
+
+CHUNK_BYTES = 4096
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class FakeImage:
+    """An image: an id, names and labels."""
+
+    id: str
+    names: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class FakeVolume:
+    """A volume; ``files`` maps paths in it to content."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class FakeContainer:
+    """A container. ``memory`` is new at every cold start and survives a checkpoint."""
+
+    id: str
+    spec: RunSpec
+    image_id: str
+    state: ContainerState = ContainerState.CREATED
+    memory: bytes = b""
+    files: dict[str, bytes] = field(default_factory=dict)  # the writable layer
+    log: bytes = b""
+    exit_code: int = 0
+    checkpoint: bytes | None = None  # the memory that lies in its in-place checkpoint
+    dependencies: tuple[str, ...] = ()
+
+
+class FakeState:
+    """Everything on a fake host, open to tests.
+
+    ``faults`` maps a method's name to exceptions; each call of it raises the next one.
+    """
+
+    def __init__(self) -> None:
+        self.images: dict[str, FakeImage] = {}
+        self.containers_by_id: dict[str, FakeContainer] = {}
+        self.networks: dict[str, NetworkSpec] = {}
+        self.volumes: dict[str, FakeVolume] = {}
+        self.faults: dict[str, list[Exception]] = defaultdict(list)
+
+
+S = TypeVar("S", bound=FakeState)
+
+
+def faulty(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Make a method raise what ``faults`` holds for it."""
+
+    @wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if planned := self.faults[method.__name__]:
+            raise planned.pop(0)
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Write files as a tar."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack(chunks: Iterable[bytes]) -> dict[str, bytes]:
+    """Read the regular files of a tar. Raises tarfile.ReadError for a damaged one."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks)), mode="r:") as archive:
+        return {
+            member.name: content.read()
+            for member in archive
+            if (content := archive.extractfile(member)) is not None
+        }
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """Cut ``data`` into what a stream would bring."""
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]

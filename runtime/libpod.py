@@ -1,0 +1,95 @@
+"""A thin client of Podman's own REST API, for what the Docker-compatible one does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from requests import Response
+from requests_unixsocket import Session  # type: ignore[import-untyped]  # it ships no types
+
+from runtime.errors import RuntimeEngineError
+from runtime.translate import checked, translating
+from runtime.upload import Upload
+
+API = "/v5.0.0/libpod"  # every 5.x serves it
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 3600  # a checkpoint's first byte, or a restore's answer, comes when all is done
+CHUNK_BYTES = 1 << 20
+
+
+class LibpodClient:
+    """Requests to ``socket`` (a path); a session each, so that threads and forks share nothing."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+
+    @contextmanager
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str,
+        params: Mapping[str, Any] | None = None,
+        upload: Upload | None = None,
+        on: Mapping[str, RuntimeEngineError] | None = None,
+    ) -> Iterator[Response]:
+        """Send a request and give its successful answer, the body unread.
+
+        Leaving the context before the body's end hangs up. Raises as ``translating`` does.
+        """
+        url = f"http+unix://{quote_plus(self._socket)}{API}{quote(path)}"
+        with Session() as session:
+            with translating(self._socket, operation, on, upload):
+                response = session.request(
+                    method,
+                    url,
+                    params=_query(params or {}),
+                    data=upload,
+                    stream=True,
+                    headers={"Content-Type": "application/x-tar"} if upload else None,
+                    timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                )
+                checked(response)
+            with response:
+                yield response
+
+    def json(
+        self,
+        path: str,
+        *,
+        operation: str,
+        method: str = "GET",
+        params: Mapping[str, Any] | None = None,
+        upload: Upload | None = None,
+        on: Mapping[str, RuntimeEngineError] | None = None,
+    ) -> dict[str, Any]:
+        """Send a request and return the JSON object that answers it."""
+        request = self.request(
+            method, path, operation=operation, params=params, upload=upload, on=on
+        )
+        with request as response, translating(self._socket, operation):
+            answer: dict[str, Any] = response.json()
+            return answer
+
+    def chunks(self, response: Response, operation: str) -> Iterator[bytes]:
+        """Yield an answer's body in pieces of at most CHUNK_BYTES."""
+        with translating(self._socket, operation):
+            yield from response.iter_content(CHUNK_BYTES)
+
+    def lines(self, response: Response, operation: str) -> Iterator[bytes]:
+        """Yield an answer's lines as they come, without empty ones."""
+        with translating(self._socket, operation):
+            yield from filter(None, response.iter_lines())
+
+
+def _query(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell booleans as Go reads them and leave out what is not set."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in params.items()
+        if value not in ("", None)
+    }

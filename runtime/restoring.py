@@ -1,0 +1,31 @@
+"""What Podman means when it refuses to restore an archive: its 500s differ in words only."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.errors import (
+    ContainerExistsError,
+    ImageNotFoundError,
+    RestoreFailedError,
+    RuntimeEngineError,
+)
+
+# Podman 5.4 pulls an image that it does not have, so these say that it has none of this name.
+_NO_IMAGE = re.compile(r'initializing source docker://(\S+): |short-name "([^"]+)" did not resolve')
+_NAME_IN_USE = re.compile(r'container name "([^"]+)" is already in use')
+_ID_IN_USE = "that ID is already in use"
+
+
+def restore_error(archive: str, reason: str) -> RuntimeEngineError:
+    """Return the error that the engine's ``reason`` stands for; RestoreFailedError if none does.
+
+    Podman does not say which id is in use; ContainerExistsError then carries the archive's name.
+    """
+    if found := _NO_IMAGE.search(reason):
+        return ImageNotFoundError(found[1] or found[2])
+    if found := _NAME_IN_USE.search(reason):
+        return ContainerExistsError(found[1])
+    if _ID_IN_USE in reason:
+        return ContainerExistsError(archive)
+    return RestoreFailedError(archive, reason)

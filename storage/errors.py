@@ -1,0 +1,113 @@
+"""Everything that storage raises: one root, the identifiers as attributes, no secret in a message.
+
+Each constructor hands all its arguments to `Exception`, so that the errors survive pickling.
+"""
+
+
+class StorageError(Exception):
+    """The root: whatever goes wrong with an object store or with what lies in it."""
+
+
+class StoreUnavailableError(StorageError):
+    """The store does not answer, or answers that it cannot serve now; trying later may help."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(store, reason)
+        self.store = store
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"object store {self.store} is unavailable: {self.reason}; "
+            "check that it runs, has space and can be reached from this host"
+        )
+
+
+class StoreAccessError(StorageError):
+    """The store refuses the request; trying again will not help."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(store, reason)
+        self.store = store
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"object store {self.store} refuses access: {self.reason}; "
+            "check the keys and what they are allowed to do"
+        )
+
+
+class StoreConfigError(StorageError):
+    """A setting that no object store can be opened with."""
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(setting, reason)
+        self.setting = setting
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the {self.setting} setting cannot be used: {self.reason}"
+
+
+class ObjectNotFoundError(StorageError):
+    """No object has this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"object {self.key} does not exist; it was deleted or never completely written"
+
+
+class ObjectExistsError(StorageError):
+    """The object was to be written only if absent, and it is there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"object {self.key} exists already and is not overwritten"
+
+
+class CheckpointNotFoundError(StorageError):
+    """No manifest, so no checkpoint: `checkpoint_id` is an id, or a workload that has none."""
+
+    def __init__(self, checkpoint_id: str) -> None:
+        super().__init__(checkpoint_id)
+        self.checkpoint_id = checkpoint_id
+
+    def __str__(self) -> str:
+        return f"no checkpoint found for {self.checkpoint_id}; list them: podferry checkpoints"
+
+
+class ArchiveDamagedError(StorageError):
+    """What the store returned is not what was written; it must not be restored."""
+
+    def __init__(self, archive: str, reason: str) -> None:
+        super().__init__(archive, reason)
+        self.archive = archive
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"archive {self.archive} is damaged: {self.reason}; "
+            "it is not restored, use another checkpoint or start the workload cold"
+        )
+
+
+class ManifestInvalidError(StorageError):
+    """A manifest that cannot be understood: not JSON, another version, or a wrong field."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"manifest {self.key} is invalid: {self.reason}; use another checkpoint, "
+            "or the version of podferry that wrote this one"
+        )

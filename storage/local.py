@@ -1,0 +1,158 @@
+"""An object store in a local (or mounted) directory: one file per object."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage.errors import (
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+    StoreAccessError,
+    StoreUnavailableError,
+)
+from storage.objects import Blob, ObjectInfo, probe, require_key
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+_PRUNE_RACES = 10
+
+
+class LocalObjectStore:
+    """Keeps each object in a file below `directory`, private to the user (0600 in 0700).
+
+    The directory needs hard links: they make the conditional write atomic.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._root = directory.absolute()
+        self.url = self._root.as_uri()
+
+    def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
+        """See ObjectStore."""
+        target = self._path(key)
+        with self._translated():
+            descriptor, temporary = _open_temporary(target.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if if_absent:
+                    _link(temporary, target, key)
+                else:
+                    temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync(target.parent)
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore."""
+        with self._translated():
+            try:
+                return self._path(key).read_bytes()
+            except OSError as error:
+                if error.errno in _MISSING:
+                    raise ObjectNotFoundError(key) from error
+                raise
+
+    def exists(self, key: str) -> bool:
+        """See ObjectStore."""
+        with self._translated():
+            return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """See ObjectStore."""
+        parent = prefix.rpartition("/")[0]
+        base = self._path(parent) if parent else self._root
+        with self._translated():
+            for directory, _, names in os.walk(base, onerror=_raise_unless_missing):
+                for path in (Path(directory, name) for name in names):
+                    key = path.relative_to(self._root).as_posix()
+                    if not path.name.startswith(".") and key.startswith(prefix):
+                        yield from _describe(key, path)
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore. Takes the directories along that it leaves empty."""
+        path = self._path(key)
+        with self._translated():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
+            with contextlib.suppress(OSError):  # not empty, or gone
+                for parent in path.relative_to(self._root).parents[:-1]:
+                    (self._root / parent).rmdir()
+
+    def check(self) -> None:
+        """See ObjectStore."""
+        probe(self)
+
+    def close(self) -> None:
+        """See ObjectStore."""
+
+    def _path(self, key: str) -> Path:
+        return self._root / require_key(key)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the operating system's errors into ours."""
+        try:
+            yield
+        except StorageError:
+            raise
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            if error.errno in _REFUSED:
+                raise StoreAccessError(self.url, reason) from error
+            raise StoreUnavailableError(self.url, reason) from error
+
+
+def _open_temporary(directory: Path) -> tuple[int, Path]:
+    """Open a file (0600) for an object on its way, in the directory that the object goes to."""
+    for _ in range(_PRUNE_RACES):
+        # a delete elsewhere may take the still empty directory away
+        with contextlib.suppress(FileNotFoundError):
+            _make_private(directory)
+            descriptor, name = tempfile.mkstemp(prefix=".", dir=directory)
+            return descriptor, Path(name)
+    raise FileNotFoundError(errno.ENOENT, "the directory does not stay", str(directory))
+
+
+def _make_private(directory: Path) -> None:
+    """Make the directory and its missing parents, each 0700 and durable."""
+    if directory.is_dir():
+        return
+    _make_private(directory.parent)
+    with contextlib.suppress(FileExistsError):  # another thread was faster
+        directory.mkdir(mode=0o700)
+        _sync(directory.parent)
+
+
+def _link(temporary: Path, target: Path, key: str) -> None:
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError as error:
+        raise ObjectExistsError(key) from error
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _describe(key: str, path: Path) -> Iterator[ObjectInfo]:
+    with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+        status = path.stat()
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
+        yield ObjectInfo(key=key, size=status.st_size, modified=modified)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if error.errno not in _MISSING:
+        raise error

@@ -1,0 +1,53 @@
+"""An object store in this process's memory: the fake that tests and dry runs use."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from storage.errors import ObjectExistsError, ObjectNotFoundError
+from storage.objects import Blob, ObjectInfo, probe, require_key
+
+
+class MemoryObjectStore:
+    """Keeps objects in a dictionary; they are gone with it."""
+
+    url = "memory://"
+
+    def __init__(self) -> None:
+        self._objects: dict[str, tuple[bytes, datetime]] = {}
+
+    def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
+        """See ObjectStore."""
+        entry = (bytes(data), datetime.now(UTC))
+        if not if_absent:
+            self._objects[require_key(key)] = entry
+        # setdefault is one step, also between threads
+        elif self._objects.setdefault(require_key(key), entry) is not entry:
+            raise ObjectExistsError(key)
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore."""
+        try:
+            return self._objects[require_key(key)][0]
+        except KeyError:
+            raise ObjectNotFoundError(key) from None
+
+    def exists(self, key: str) -> bool:
+        """See ObjectStore."""
+        return require_key(key) in self._objects
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """See ObjectStore."""
+        for key, (data, modified) in self._objects.copy().items():
+            if key.startswith(prefix):
+                yield ObjectInfo(key=key, size=len(data), modified=modified)
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore."""
+        self._objects.pop(require_key(key), None)
+
+    def check(self) -> None:
+        """See ObjectStore."""
+        probe(self)
+
+    def close(self) -> None:
+        """See ObjectStore."""

@@ -1,0 +1,72 @@
+"""Plumbing for streams of bytes: cutting them to size, and working on pieces in parallel."""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from storage.objects import Blob
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def cut(chunks: Iterable[Blob], size: int) -> Generator[bytearray, None, None]:
+    """Re-cut a stream into pieces of exactly `size` bytes; the last may be shorter, never empty.
+
+    Every piece is a buffer of its own, so that a source may reuse its chunks.
+    """
+    piece = bytearray()
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            fitting = rest[: size - len(piece)]
+            piece += fitting
+            rest = rest[len(fitting) :]
+            if len(piece) == size:
+                yield piece
+                piece = bytearray()
+    if piece:
+        yield piece
+
+
+def bounded(chunks: Iterable[Blob], size: int) -> Iterator[bytes]:
+    """Pass a stream on in pieces of at most `size` bytes, without waiting to fill them."""
+    for chunk in chunks:
+        if isinstance(chunk, bytes) and len(chunk) <= size:
+            yield chunk
+        else:
+            for start in range(0, len(chunk), size):
+                yield bytes(memoryview(chunk)[start : start + size])
+
+
+@contextlib.contextmanager
+def worker_pool(threads: int, name: str, *, wait: bool = True) -> Iterator[Executor]:
+    """A pool that at the end starts nothing more and, if `wait`, lets what runs finish."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def ordered_map(
+    pool: Executor,
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    ahead: int,
+) -> Iterator[_Result]:
+    """Map in parallel and in order, with back-pressure.
+
+    `items` is not asked for another while `ahead` + 1 of them await their results. Raises what
+    `function` or `items` raise; the pool, and what still runs in it, stay the caller's.
+    """
+    pending: deque[Future[_Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

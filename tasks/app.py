@@ -1,0 +1,96 @@
+"""The Celery application: its settings, its queues, and the tasks over units and workflows.
+
+Settings follow what Celery with Redis does under failure: acknowledge early, because a lost step is
+found through its record and a redelivered one would only be refused; prefetch one; JSON only; no
+silent creation of queues, since a misspelt one keeps its messages for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from celery.exceptions import Ignore
+
+from tasks.broker import celery_url
+from tasks.errors import SupersededError
+from tasks.queues import CONTROL_QUEUE, EXCHANGE, FALL_BACK, START, declare, queue, unit_task
+from tasks.step import Result, run_step
+from tasks.units import UNITS
+from tasks.workflows import fall_back, start
+
+if TYPE_CHECKING:
+    from celery.app.task import Task
+
+    from tasks.context import Context
+
+RESULT_DAYS = 7
+
+
+def make_app(redis_url: str, context: Context | None = None) -> Celery:
+    """The application: with a ``context`` it can run the tasks, without it only publish them."""
+    app = Celery("podferry", broker=celery_url(redis_url), backend=celery_url(redis_url))
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        result_extended=True,
+        result_expires=RESULT_DAYS * 24 * 3600,
+        task_acks_late=False,
+        task_track_started=True,
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        task_create_missing_queues=False,
+        task_default_queue=CONTROL_QUEUE,
+        task_default_exchange=EXCHANGE.name,
+        task_queues=[queue(CONTROL_QUEUE)],
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_keepalive": True,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "health_check_interval": 15,
+        },
+        redis_socket_keepalive=True,
+        redis_socket_timeout=30.0,
+        redis_retry_on_timeout=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    if context is not None:
+        _register(app, context)
+    return app
+
+
+def _register(app: Celery, context: Context) -> None:
+    for unit, body in UNITS.items():
+        app.task(name=unit_task(unit), bind=True)(_unit_task(app, context, body))
+
+    def start_task(_: Task[Any, Any], workflow_id: str) -> None:
+        start(app, context, workflow_id)
+
+    def fall_back_task(_: Task[Any, Any], workflow_id: str, epoch: int) -> None:
+        fall_back(app, context, workflow_id, epoch)
+
+    app.task(name=START, bind=True)(start_task)
+    app.task(name=FALL_BACK, bind=True)(fall_back_task)
+
+
+def _unit_task(app: Celery, context: Context, body: Callable[..., Result]) -> Callable[..., Result]:
+    def run(task: Task[Any, Any], workflow_id: str, step: int, epoch: int) -> Result:
+        # The next link of the chain goes to a host that this process may never have named.
+        declare(app, context.records.get(workflow_id).hosts)
+
+        def shown(done_bytes: int) -> None:
+            task.update_state(state="PROGRESS", meta={"bytes": done_bytes})
+
+        try:
+            return run_step(context, workflow_id, step, epoch, body, on_progress=shown)
+        except SupersededError as error:
+            raise Ignore(str(error)) from error
+
+    return run

@@ -1,0 +1,56 @@
+"""The connection to Redis, with its errors turned into ours in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
+from redis.retry import Retry
+
+from tasks.errors import BrokerUnavailableError, InvalidRequestError
+
+CONNECT_SECONDS = 5
+REPLY_SECONDS = 30
+
+
+def connect(url: str, *, retries: int = 3) -> Redis:
+    """A client for ``redis://``, ``rediss://`` or ``unix://``; connects at its first command."""
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise InvalidRequestError(
+            f"Redis URL {safe_url(url)!r} is not redis://HOST:PORT/0, rediss://… or unix:///PATH"
+        )
+    return Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=REPLY_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        health_check_interval=15,
+        retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), retries),
+    )
+
+
+def celery_url(url: str) -> str:
+    """The same server in Celery's spelling: it says ``redis+socket://`` for a unix socket."""
+    return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
+
+
+def safe_url(url: str) -> str:
+    """A URL without its user and password, fit to be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@contextmanager
+def broker_errors(url: str) -> Iterator[None]:
+    """Raise BrokerUnavailableError where the Redis client or Celery would raise their own."""
+    try:
+        yield
+    except AuthenticationError as error:
+        raise BrokerUnavailableError(safe_url(url), "wrong user or password") from error
+    except (ConnectionError, TimeoutError, OperationalError) as error:
+        raise BrokerUnavailableError(safe_url(url), str(error) or type(error).__name__) from error

@@ -1,0 +1,19 @@
+"""What a unit of work has at hand on the host it runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime import CheckpointRuntime
+from storage import ArchiveStore
+from tasks.records import Records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One worker's parts. Each connects at its first use, so a fork may lie in between."""
+
+    records: Records
+    archives: ArchiveStore
+    runtime: CheckpointRuntime | None = None  # None: a control worker, which touches no engine
+    lease_seconds: float = 30.0

@@ -1,0 +1,101 @@
+"""What a client does to workflows: submit, cancel, resume. Each is one change of a record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.errors import CancelledError, InvalidRequestError
+from tasks.models import (
+    Outcome,
+    State,
+    Step,
+    StepError,
+    StepState,
+    Unit,
+    Workflow,
+    now,
+)
+from tasks.plans import resume_steps
+from tasks.queues import CONTROL_QUEUE, FALL_BACK, START
+from tasks.workflows import planned, publish
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from tasks.records import Records
+
+GOING_BACK = {Unit.DISCARD, Unit.RESUME}
+
+
+def submit(app: Celery, records: Records, workflow: Workflow, payload: bytes | None = None) -> None:
+    """Write the record, then ring the doorbell. Raises WorkloadBusyError."""
+    records.create(workflow, payload=payload)
+    app.send_task(START, args=[workflow.id], queue=CONTROL_QUEUE)
+
+
+def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
+    """Ask the running step to stop; fail it ourselves when nobody holds it."""
+
+    def change(workflow: Workflow) -> Workflow:
+        if workflow.state is State.ENDED:
+            raise InvalidRequestError(f"workflow {workflow_id} has ended: {workflow.outcome}")
+        index, step = _current(workflow)
+        if step is not None and step.unit is Unit.FINISH:
+            raise InvalidRequestError(
+                f"workflow {workflow_id} is past its commit point: the workload runs on "
+                f"{workflow.target}"
+            )
+        asked = workflow.model_copy(update={"cancel_requested": True})
+        if step is None or step.unit in GOING_BACK or _held(step):
+            return asked
+        given_up = step.model_copy(
+            update={
+                "state": StepState.FAILED,
+                "ended": now(),
+                "error": StepError(type=CancelledError.__name__, message=str(CancelledError())),
+            }
+        )
+        steps = (*asked.steps[:index], given_up, *asked.steps[index + 1 :])
+        return asked.model_copy(update={"steps": steps})
+
+    workflow = records.update(workflow_id, change)
+    _, step = _current(workflow)
+    if step is not None and step.state is StepState.FAILED:
+        kwargs = {"workflow_id": workflow_id, "epoch": workflow.epoch}
+        app.send_task(FALL_BACK, kwargs=kwargs, queue=CONTROL_QUEUE)
+    return workflow
+
+
+def resume(app: Celery, records: Records, workflow_id: str) -> Workflow:
+    """Reopen a failed workflow with a plan that brings the workload back on its source."""
+
+    def change(workflow: Workflow) -> Workflow:
+        if workflow.outcome is not Outcome.FAILED or not workflow.source_stopped:
+            raise InvalidRequestError(
+                f"workflow {workflow_id} left nothing to resume "
+                f"(state {workflow.state}, outcome {workflow.outcome or 'none yet'})"
+            )
+        reopened = workflow.model_copy(
+            update={"outcome": None, "ended": None, "reason": "", "next_command": ""}
+        )
+        return planned(reopened, resume_steps(workflow))
+
+    workflow = records.update(workflow_id, change)
+    publish(app, workflow)
+    return workflow
+
+
+def _current(workflow: Workflow) -> tuple[int, Step | None]:
+    """The first step of the newest plan that is not done."""
+    for index, step in enumerate(workflow.steps):
+        if step.epoch == workflow.epoch and step.state is not StepState.DONE:
+            return index, step
+    return len(workflow.steps), None
+
+
+def _held(step: Step) -> bool:
+    return (
+        step.state is StepState.RUNNING
+        and step.lease_until is not None
+        and step.lease_until > now()
+    )

@@ -1,0 +1,182 @@
+"""What can go wrong with a workflow. Callers decide by type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TasksError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class BrokerUnavailableError(TasksError):
+    """Redis does not answer. ``url`` has no password in it."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url = url
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Redis at {self.url} does not answer: {self.reason}"
+
+
+class InvalidRequestError(TasksError):
+    """A request that can never work, however often it is made."""
+
+
+class UnknownHostError(TasksError):
+    """No worker of this host was ever seen."""
+
+    def __init__(self, host: str, known: Sequence[str]) -> None:
+        super().__init__(host, tuple(known))
+        self.host = host
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none; start one with: podferry worker --host NAME"
+        return f"unknown host {self.host!r} (known hosts: {known})"
+
+
+class HostOfflineError(TasksError):
+    """The host is known, but its worker's heartbeat has stopped."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return (
+            f"host {self.host!r} is offline: its worker sends no heartbeat; "
+            f"start it there with: podferry worker --host {self.host}"
+        )
+
+
+class NoControlWorkerError(TasksError):
+    """Nothing would take a workflow from the control queue."""
+
+    def __str__(self) -> str:
+        return "no control worker is running; start one with: podferry worker --control"
+
+
+class UnknownContainerError(TasksError):
+    """No live host has a container of this name."""
+
+    def __init__(self, container: str, asked: Sequence[str]) -> None:
+        super().__init__(container, tuple(asked))
+        self.container = container
+        self.asked = tuple(asked)
+
+    def __str__(self) -> str:
+        asked = ", ".join(self.asked) or "no host is online"
+        return f"unknown container {self.container!r} (asked: {asked}); see: podferry ps"
+
+
+class AmbiguousContainerError(TasksError):
+    """Several hosts have a container of this name and none of them is the obvious one."""
+
+    def __init__(self, container: str, hosts: Sequence[str]) -> None:
+        super().__init__(container, tuple(hosts))
+        self.container = container
+        self.hosts = tuple(hosts)
+
+    def __str__(self) -> str:
+        return (
+            f"container {self.container!r} is on several hosts ({', '.join(self.hosts)}); "
+            "name one with --from"
+        )
+
+
+class WorkloadBusyError(TasksError):
+    """Another workflow concerns this workload and has not ended."""
+
+    def __init__(self, workload: str, workflow_id: str) -> None:
+        super().__init__(workload, workflow_id)
+        self.workload = workload
+        self.workflow_id = workflow_id
+
+    def __str__(self) -> str:
+        return (
+            f"{self.workload!r} is busy with workflow {self.workflow_id}; "
+            f"see: podferry status {self.workflow_id}"
+        )
+
+
+class WorkflowNotFoundError(TasksError):
+    """No record of a workflow with this id."""
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(workflow_id)
+        self.workflow_id = workflow_id
+
+    def __str__(self) -> str:
+        return f"no workflow {self.workflow_id!r}; see: podferry status"
+
+
+class SupersededError(TasksError):
+    """The record has moved on: this message or this worker is late and must do nothing more."""
+
+    def __init__(self, workflow_id: str, step: int, reason: str) -> None:
+        super().__init__(workflow_id, step, reason)
+        self.workflow_id = workflow_id
+        self.step = step
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"step {self.step} of workflow {self.workflow_id} is not ours: {self.reason}"
+
+
+class StepFailedError(TasksError):
+    """A step failed; the reason is in the record and in this message."""
+
+
+class CancelledError(TasksError):
+    """Someone asked for the workflow to be cancelled."""
+
+    def __str__(self) -> str:
+        return "cancelled on request"
+
+
+class DeadlineError(TasksError):
+    """The workflow's deadline passed."""
+
+    def __str__(self) -> str:
+        return "the deadline passed"
+
+
+class NotMovableError(TasksError):
+    """Something found before the source was touched makes the move impossible."""
+
+    def __init__(self, container: str, reason: str) -> None:
+        super().__init__(container, reason)
+        self.container = container
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.container!r} cannot be moved: {self.reason}"
+
+
+class UnhealthyError(TasksError):
+    """A container did not pass its health check in time."""
+
+    def __init__(self, container: str, reason: str) -> None:
+        super().__init__(container, reason)
+        self.container = container
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.container!r} is not healthy: {self.reason}"
+
+
+class WaitTimeoutError(TasksError):
+    """The caller stopped waiting; the workflow goes on."""
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(workflow_id)
+        self.workflow_id = workflow_id
+
+    def __str__(self) -> str:
+        return (
+            f"workflow {self.workflow_id} has not ended yet; "
+            f"it goes on, see: podferry status {self.workflow_id}"
+        )

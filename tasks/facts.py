@@ -1,0 +1,54 @@
+"""What the steps of a workflow tell each other about the workload. It holds no secrets."""
+
+from __future__ import annotations
+
+from runtime import ContainerInfo, ImageInfo, RestartPolicy
+from tasks.errors import InvalidRequestError
+from tasks.models import Model, Unit, Workflow
+
+
+class WorkloadFacts(Model):
+    """The source's container, as ``describe`` found it; the target is checked against it."""
+
+    container_id: str
+    name: str
+    image: str
+    image_id: str
+    image_from_registry: bool
+    volumes: tuple[str, ...]
+    networks: tuple[str, ...]
+    restart: RestartPolicy
+
+    @classmethod
+    def of(cls, info: ContainerInfo, image: ImageInfo) -> WorkloadFacts:
+        """Take them from what the engine says."""
+        return cls(
+            container_id=info.id,
+            name=info.name,
+            image=info.image,
+            image_id=info.image_id,
+            image_from_registry=image.from_registry,
+            volumes=info.volumes,
+            networks=tuple(network.name for network in info.spec.networks),
+            restart=info.spec.restart,
+        )
+
+
+class TargetFacts(Model):
+    """What ``preflight`` found on the target."""
+
+    image_present: bool
+
+
+def workload_facts(workflow: Workflow) -> WorkloadFacts:
+    """The recorded facts. Raises InvalidRequestError when ``describe`` did not run."""
+    described = workflow.done(Unit.DESCRIBE)
+    if described is None:
+        raise InvalidRequestError(f"workflow {workflow.id} never described its container")
+    return WorkloadFacts.model_validate(described.result)
+
+
+def target_has_image(workflow: Workflow) -> bool:
+    """Whether the target had the image before the move; False when nobody asked it."""
+    checked = workflow.done(Unit.PREFLIGHT)
+    return checked is not None and TargetFacts.model_validate(checked.result).image_present

@@ -1,0 +1,261 @@
+"""The durable record of a workflow, and what hosts tell about themselves.
+
+Records are JSON in Redis. They hold no secrets: a container's environment travels in the
+checkpoint's manifest or in a payload of its own, never here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN)]
+
+
+def now() -> datetime:
+    """The current moment, aware."""
+    return datetime.now(UTC)
+
+
+class Model(BaseModel):
+    """A record that never changes; a change makes a new one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kind(StrEnum):
+    """What a workflow is for."""
+
+    MIGRATE = "migrate"
+    CHECKPOINT = "checkpoint"
+    RESTORE = "restore"
+    BUILD = "build"
+    UP = "up"
+
+
+class Unit(StrEnum):
+    """The units of work; each runs on the queue of the host it concerns."""
+
+    DESCRIBE = "describe"  # source: what has to move; refuses what cannot
+    PREFLIGHT = "preflight"  # target: is there room for it; is its image here
+    PUSH_IMAGE = "push_image"  # source: image into the store, when the target lacks it
+    PULL_IMAGE = "pull_image"  # target: image out of the store
+    CHECKPOINT = "checkpoint"  # source: stop it, memory and files into the store
+    RESTORE = "restore"  # target: bring it back from the store, until it is healthy
+    FINISH = "finish"  # source: remove the old copy (the move is past its commit point)
+    UP = "up"  # target: cold start, volumes from the archive when there is one
+    DISCARD = "discard"  # target: make sure that no copy of ours is left there
+    RESUME = "resume"  # source: bring it back in place with its memory
+    BUILD = "build"  # any host: an image from a context in the store
+
+
+class StepState(StrEnum):
+    """How far a step has come."""
+
+    PENDING = "pending"
+    RUNNING = "running"  # held by ``owner`` until ``lease_until``
+    DONE = "done"
+    FAILED = "failed"
+
+
+class State(StrEnum):
+    """How far a workflow has come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How a workflow ended."""
+
+    MOVED = "moved"  # runs on the target, memory intact
+    COLD = "cold"  # started anew on the target, volumes from the archive
+    RESUMED = "resumed"  # runs on the source again, memory intact
+    UNTOUCHED = "untouched"  # failed before the source was stopped; it runs there
+    CHECKPOINTED = "checkpointed"
+    RESTORED = "restored"
+    BUILT = "built"
+    STARTED = "started"
+    CANCELLED = "cancelled"  # on request; the workload is where it was
+    FAILED = "failed"  # needs a person: ``reason`` and ``next_command`` say how
+
+
+class Fallback(StrEnum):
+    """What a failed migration does first, once the source was stopped."""
+
+    COLD = "cold"  # start it anew on the target, with retry; then resume
+    RESUME = "resume"  # bring it back on the source with its memory
+
+
+class StepError(Model):
+    """Why a step failed: the error's type name and its one-line message."""
+
+    type: str
+    message: str
+
+
+class Step(Model):
+    """One unit of a workflow's plan. ``epoch`` is the plan it belongs to."""
+
+    unit: Unit
+    host: HostName
+    epoch: int
+    state: StepState = StepState.PENDING
+    owner: str = ""  # fencing token of the worker that holds it
+    lease_until: AwareDatetime | None = None
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+    result: dict[str, JsonValue] = Field(default_factory=dict)
+    error: StepError | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran, when it has ended."""
+        if self.started is None or self.ended is None:
+            return None
+        return (self.ended - self.started).total_seconds()
+
+
+class Options(Model):
+    """What the request asked for beyond names."""
+
+    fallback: Fallback = Fallback.COLD
+    leave_stopped: bool = False  # checkpoint: keep the container stopped afterwards
+    replace: bool = False  # restore: discard a container of the same name on the target
+    up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
+
+
+class Workflow(Model):
+    """One workflow: its request, its plan so far, and how it ended."""
+
+    version: Literal[1] = 1
+    id: str
+    kind: Kind
+    workload: str
+    source: HostName | None = None
+    target: HostName | None = None
+    options: Options = Options()
+    created: AwareDatetime = Field(default_factory=now)
+    deadline: AwareDatetime
+    checkpoint_id: str = ""  # chosen with the plan, so that a repeated step cannot write twice
+    epoch: int = 0
+    steps: tuple[Step, ...] = ()
+    state: State = State.QUEUED
+    cancel_requested: bool = False
+    source_stopped: bool = False  # set before the source is stopped, so true errs on the safe side
+    target_touched: bool = False  # likewise for the target
+    outcome: Outcome | None = None
+    ended: AwareDatetime | None = None
+    reason: str = ""
+    next_command: str = ""
+
+    def done(self, unit: Unit) -> Step | None:
+        """The newest finished step of a unit."""
+        return next(
+            (s for s in reversed(self.steps) if s.unit is unit and s.state is StepState.DONE), None
+        )
+
+    @property
+    def failed_step(self) -> Step | None:
+        """The newest failed step."""
+        return next((s for s in reversed(self.steps) if s.state is StepState.FAILED), None)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that its plan names."""
+        return tuple(dict.fromkeys(s.host for s in self.steps))
+
+
+def new_workflow(
+    kind: Kind,
+    workload: str,
+    *,
+    source: str | None = None,
+    target: str | None = None,
+    options: Options | None = None,
+    deadline_seconds: float = 3600.0,
+    checkpoint_id: str = "",
+) -> Workflow:
+    """A record for a new request, with an id that sorts by time."""
+    moment = now()
+    return Workflow(
+        id=f"{kind}-{moment:%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
+        kind=kind,
+        workload=workload,
+        source=source,
+        target=target,
+        options=options or Options(),
+        created=moment,
+        deadline=moment + timedelta(seconds=deadline_seconds),
+        checkpoint_id=checkpoint_id,
+    )
+
+
+class EventType(StrEnum):
+    """What an event in a workflow's log tells."""
+
+    STARTED = "started"
+    PROGRESS = "progress"  # ``bytes`` so far
+    LOG = "log"
+    DONE = "done"
+    FAILED = "failed"
+    FALLBACK = "fallback"
+    ENDED = "ended"
+
+
+class Event(Model):
+    """One line of a workflow's log."""
+
+    time: AwareDatetime = Field(default_factory=now)
+    type: EventType
+    unit: Unit | None = None
+    host: str = ""
+    message: str = ""
+    bytes: int | None = None
+
+
+class WorkloadLine(Model):
+    """A container in a host's inventory."""
+
+    name: str
+    id: str
+    image: str
+    state: str
+
+
+class Inventory(Model):
+    """The containers of a host at a moment. ``error`` says why they are not known."""
+
+    host: HostName
+    taken: AwareDatetime = Field(default_factory=now)
+    containers: tuple[WorkloadLine, ...] = ()
+    error: str = ""
+
+
+class WorkerInfo(Model):
+    """What a worker says of itself with each heartbeat."""
+
+    id: str
+    host: HostName | None = None  # a host worker's host
+    control: bool = False
+    version: str
+    pid: int
+    engine: str = ""  # "podman 5.4.2"; empty while the socket does not answer
+    seen: AwareDatetime = Field(default_factory=now)
+
+
+class HostStatus(Model):
+    """A host as an operator sees it."""
+
+    host: HostName
+    online: bool
+    engine: str = ""
+    containers: int = 0
+    seen: AwareDatetime
+    error: str = ""

@@ -1,0 +1,144 @@
+"""Workflow records in Redis, changed by compare-and-set only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+from redis.exceptions import WatchError
+
+from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
+from tasks.models import Event, State, Workflow
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+KEEP = timedelta(days=30)
+EVENTS_MAX = 10_000
+
+Change = Callable[[Workflow], Workflow]
+
+
+class Records:
+    """The workflows of one installation.
+
+    Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:KEY`` (id of the live workflow
+    of a workload), ``podferry:workflows`` (ids by time), ``podferry:events:ID`` (its log),
+    ``podferry:payload:ID`` (what a step needs and the record must not hold).
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
+        """Write a new record and take its workload. Raises WorkloadBusyError."""
+        lock = _lock_key(workflow)
+        with self._redis.pipeline() as pipe:
+            while True:
+                _watch(pipe, lock)
+                holder = pipe.get(lock)
+                if holder is not None:
+                    raise WorkloadBusyError(workflow.workload, cast("bytes", holder).decode())
+                pipe.multi()
+                pipe.set(lock, workflow.id)
+                pipe.set(_key(workflow.id), workflow.model_dump_json())
+                pipe.zadd("podferry:workflows", {workflow.id: workflow.created.timestamp()})
+                if payload is not None:
+                    pipe.set(f"podferry:payload:{workflow.id}", payload, ex=KEEP)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+                return
+
+    def get(self, workflow_id: str) -> Workflow:
+        """Read one record. Raises WorkflowNotFoundError."""
+        return _parse(workflow_id, cast("bytes | None", self._redis.get(_key(workflow_id))))
+
+    def payload(self, workflow_id: str) -> bytes:
+        """What came with the request. Raises WorkflowNotFoundError."""
+        payload = cast("bytes | None", self._redis.get(f"podferry:payload:{workflow_id}"))
+        if payload is None:
+            raise WorkflowNotFoundError(workflow_id)
+        return payload
+
+    def update(self, workflow_id: str, change: Change) -> Workflow:
+        """Replace a record by ``change`` of it, atomically; return the new one.
+
+        ``change`` may run several times and may raise to leave the record as it is. The change
+        that ends a workflow frees its workload; one that reopens it takes the workload again, or
+        raises WorkloadBusyError.
+        """
+        with self._redis.pipeline() as pipe:
+            while True:
+                _watch(pipe, _key(workflow_id))
+                old = _parse(workflow_id, cast("bytes | None", pipe.get(_key(workflow_id))))
+                new = change(old)
+                if new == old:
+                    return old
+                ends = new.state is State.ENDED
+                _watch(pipe, _lock_key(new))
+                holder = (cast("bytes | None", pipe.get(_lock_key(new))) or b"").decode()
+                if not ends and holder not in {"", new.id}:
+                    raise WorkloadBusyError(new.workload, holder)
+                pipe.multi()
+                pipe.set(_key(new.id), new.model_dump_json(), ex=KEEP if ends else None)
+                if not ends:
+                    pipe.set(_lock_key(new), new.id)
+                elif holder == new.id:
+                    pipe.delete(_lock_key(new), f"podferry:payload:{new.id}")
+                    pipe.expire(f"podferry:events:{new.id}", KEEP)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+                return new
+
+    def recent(self, limit: int = 20) -> list[Workflow]:
+        """The newest workflows, newest first."""
+        ids = cast("list[bytes]", self._redis.zrange("podferry:workflows", 0, limit - 1, desc=True))
+        values = cast(
+            "list[bytes | None]", self._redis.mget([_key(i.decode()) for i in ids]) if ids else []
+        )
+        return [Workflow.model_validate_json(value) for value in values if value is not None]
+
+    def log(self, workflow_id: str, event: Event) -> None:
+        """Append to a workflow's log."""
+        self._redis.xadd(
+            f"podferry:events:{workflow_id}",
+            {"event": event.model_dump_json()},
+            maxlen=EVENTS_MAX,
+            approximate=True,
+        )
+
+    def events(
+        self, workflow_id: str, *, after: str = "0", wait_seconds: float = 1.0
+    ) -> Iterator[tuple[str, Event]]:
+        """Events after a position, each with its own; waits once for the first of them."""
+        answer = self._redis.xread(
+            {f"podferry:events:{workflow_id}": after}, block=max(1, int(wait_seconds * 1000))
+        )
+        streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer or [])
+        for _, entries in streams:
+            for position, fields in entries:
+                yield position.decode(), Event.model_validate_json(fields[b"event"])
+
+
+def _watch(pipe: Pipeline, key: str) -> None:
+    pipe.watch(key)  # type: ignore[no-untyped-call] # the client library leaves it untyped
+
+
+def _key(workflow_id: str) -> str:
+    return f"podferry:workflow:{workflow_id}"
+
+
+def _lock_key(workflow: Workflow) -> str:
+    return f"podferry:workload:{workflow.workload}"
+
+
+def _parse(workflow_id: str, value: bytes | None) -> Workflow:
+    if value is None:
+        raise WorkflowNotFoundError(workflow_id)
+    return Workflow.model_validate_json(value)

@@ -1,0 +1,130 @@
+"""Which workers live and what their hosts hold, told by heartbeats in Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from tasks.errors import (
+    AmbiguousContainerError,
+    HostOfflineError,
+    NoControlWorkerError,
+    UnknownContainerError,
+    UnknownHostError,
+)
+from tasks.models import HostStatus, Inventory, WorkerInfo, WorkloadLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+HEARTBEAT_SECONDS = 2.0
+OFFLINE_SECONDS = 10
+WORKERS = "podferry:workers"
+INVENTORIES = "podferry:inventories"
+
+
+class Registry:
+    """Workers and inventories.
+
+    Keys: ``podferry:workers`` and ``podferry:inventories`` (hashes, kept), and
+    ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat stops: a worker
+    that is killed sends no farewell.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def beat(self, info: WorkerInfo) -> None:
+        """Say that a worker lives."""
+        with self._redis.pipeline() as pipe:
+            pipe.hset(WORKERS, info.id, info.model_dump_json())
+            pipe.set(f"podferry:alive:{info.id}", 1, ex=OFFLINE_SECONDS)
+            pipe.execute()
+
+    def leave(self, info: WorkerInfo) -> None:
+        """Say that a worker stops; its host stays known."""
+        self._redis.delete(f"podferry:alive:{info.id}")
+
+    def report(self, inventory: Inventory) -> None:
+        """Say what a host holds."""
+        self._redis.hset(INVENTORIES, inventory.host, inventory.model_dump_json())
+
+    def workers(self) -> dict[str, tuple[WorkerInfo, bool]]:
+        """Every worker ever seen by id, and whether it lives."""
+        infos = [
+            WorkerInfo.model_validate_json(value)
+            for value in cast("dict[bytes, bytes]", self._redis.hgetall(WORKERS)).values()
+        ]
+        if not infos:
+            return {}
+        alive = cast("list[object]", self._redis.mget([f"podferry:alive:{i.id}" for i in infos]))
+        return {i.id: (i, a is not None) for i, a in zip(infos, alive, strict=True)}
+
+    def inventories(self) -> dict[str, Inventory]:
+        """The last inventory of every host, dead ones included."""
+        values = cast("dict[bytes, bytes]", self._redis.hgetall(INVENTORIES)).values()
+        found = [Inventory.model_validate_json(value) for value in values]
+        return {inventory.host: inventory for inventory in found}
+
+    def hosts(self) -> list[HostStatus]:
+        """Every host ever seen, by name."""
+        inventories = self.inventories()
+        return [
+            _status(info, online, inventories.get(info.host))
+            for info, online in sorted(self.workers().values(), key=lambda w: w[0].host or "")
+            if info.host is not None
+        ]
+
+    def require_host(self, host: str) -> HostStatus:
+        """The status of a live host. Raises UnknownHostError, HostOfflineError."""
+        known = {status.host: status for status in self.hosts()}
+        if host not in known:
+            raise UnknownHostError(host, sorted(known))
+        if not known[host].online:
+            raise HostOfflineError(host)
+        return known[host]
+
+    def require_control(self) -> None:
+        """Return when a control worker lives. Raises NoControlWorkerError."""
+        if not any(info.control and alive for info, alive in self.workers().values()):
+            raise NoControlWorkerError
+
+    def find(self, container: str) -> list[tuple[str, WorkloadLine]]:
+        """Live hosts that have a container of this name or id, with its line."""
+        online = {status.host for status in self.hosts() if status.online}
+        return [
+            (host, line)
+            for host, inventory in sorted(self.inventories().items())
+            if host in online
+            for line in inventory.containers
+            if container == line.name or (len(container) >= 12 and line.id.startswith(container))
+        ]
+
+
+def choose(
+    container: str, found: Sequence[tuple[str, WorkloadLine]], asked: Sequence[str]
+) -> tuple[str, WorkloadLine]:
+    """The one host to act on: the only one, or the only one where the container runs.
+
+    Raises UnknownContainerError, AmbiguousContainerError.
+    """
+    if not found:
+        raise UnknownContainerError(container, asked)
+    if len(found) == 1:
+        return found[0]
+    running = [place for place in found if place[1].state == "running"]
+    if len(running) == 1:
+        return running[0]
+    raise AmbiguousContainerError(container, [host for host, _ in found])
+
+
+def _status(info: WorkerInfo, online: bool, inventory: Inventory | None) -> HostStatus:
+    return HostStatus(
+        host=info.host or "",
+        online=online,
+        engine=info.engine,
+        containers=len(inventory.containers) if inventory else 0,
+        seen=info.seen,
+        error=inventory.error if inventory else "",
+    )

@@ -1,0 +1,268 @@
+"""How a unit enters its step, holds it, and leaves it. The record is the truth.
+
+A message is only a doorbell: the step it names may be done, held by another worker, or belong to a
+plan that was given up. ``run_step`` asks the record first, renews a lease while the unit works, and
+commits only while the step is still its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from pydantic import JsonValue
+
+from tasks.context import Context
+from tasks.errors import CancelledError, DeadlineError, StepFailedError, SupersededError
+from tasks.models import (
+    Event,
+    EventType,
+    Outcome,
+    State,
+    StepError,
+    StepState,
+    Unit,
+    Workflow,
+    now,
+)
+from tasks.models import Step as StepRecord
+from tasks.plans import outcome_of, why
+
+PROGRESS_SECONDS = 0.5
+RENEW_SECONDS = 2.0  # also how soon a long transfer hears of a cancel or a lost step
+
+Result = dict[str, JsonValue]
+OnProgress = Callable[[int], None]
+log = structlog.get_logger()
+
+
+class Step:
+    """A step that this process holds. ``workflow`` is the record as it last saw it."""
+
+    def __init__(self, context: Context, workflow: Workflow, index: int, owner: str) -> None:
+        self.context = context
+        self.workflow = workflow
+        self._index = index
+        self._owner = owner
+        self._stop: Exception | None = None
+        self._progressed = 0.0
+        self._on_progress: OnProgress | None = None
+
+    @property
+    def record(self) -> StepRecord:
+        """This step in the record."""
+        return self.workflow.steps[self._index]
+
+    def check(self) -> None:
+        """Raise when the unit must not go on: superseded, cancelled, or past the deadline."""
+        if self._stop is not None:
+            raise self._stop
+
+    def fence(self) -> None:
+        """Ask the record right before an effect that cannot be taken back."""
+        self.note()
+
+    def progress(self, done_bytes: int) -> None:
+        """Tell how many bytes have passed; also where a long transfer learns that it must stop."""
+        self.check()
+        moment = time.monotonic()
+        if moment - self._progressed >= PROGRESS_SECONDS:
+            self._progressed = moment
+            self.event(EventType.PROGRESS, done_bytes=done_bytes)
+            if self._on_progress is not None:
+                self._on_progress(done_bytes)
+
+    def log(self, line: str) -> None:
+        """Add a line to the workflow's log."""
+        self.check()
+        self.event(EventType.LOG, line)
+
+    def event(self, kind: EventType, message: str = "", done_bytes: int | None = None) -> None:
+        """Append an event of this step."""
+        self.context.records.log(
+            self.workflow.id,
+            Event(
+                type=kind,
+                unit=self.record.unit,
+                host=self.record.host,
+                message=message,
+                bytes=done_bytes,
+            ),
+        )
+
+    def note(self, **fields: bool | str) -> None:
+        """Change top-level fields of the record, and renew the lease, while the step is ours."""
+
+        def change(workflow: Workflow) -> Workflow:
+            held = self._mine(workflow)
+            lease = now() + timedelta(seconds=self.context.lease_seconds)
+            return _with_step(
+                workflow.model_copy(update=fields),
+                self._index,
+                held.model_copy(update={"lease_until": lease}),
+            )
+
+        self.workflow = self.context.records.update(self.workflow.id, change)
+        self._stop = self._reason_to_stop() or self._stop
+        self.check()
+
+    def commit(self, result: Result) -> None:
+        """Record the result; the last step of a plan also ends the workflow."""
+
+        def change(workflow: Workflow) -> Workflow:
+            held = self._mine(workflow).model_copy(
+                update={
+                    "state": StepState.DONE,
+                    "ended": now(),
+                    "result": result,
+                    "lease_until": None,
+                }
+            )
+            done = _with_step(workflow, self._index, held)
+            if self._index < len(done.steps) - 1:
+                return done
+            return end(done, outcome_of(done), why(done))
+
+        self.workflow = self.context.records.update(self.workflow.id, change)
+        self.event(EventType.DONE)
+        announce_end(self.context, self.workflow)
+
+    def fail(self, error: BaseException) -> None:
+        """Record why the step failed."""
+        failure = StepError(type=type(error).__name__, message=str(error) or repr(error))
+
+        def change(workflow: Workflow) -> Workflow:
+            held = self._mine(workflow).model_copy(
+                update={
+                    "state": StepState.FAILED,
+                    "ended": now(),
+                    "error": failure,
+                    "lease_until": None,
+                }
+            )
+            return _with_step(workflow, self._index, held)
+
+        self.workflow = self.context.records.update(self.workflow.id, change)
+        self.event(EventType.FAILED, failure.message)
+
+    def renew(self) -> None:
+        """Renew the lease; remember it when the step is no longer ours or must stop."""
+        try:
+            self.note()
+        except (SupersededError, CancelledError, DeadlineError) as error:
+            self._stop = error
+        except Exception as error:  # Redis is away: the next round tries again
+            log.warning("lease not renewed", workflow=self.workflow.id, reason=str(error))
+
+    def _reason_to_stop(self) -> Exception | None:
+        past_commit = self.record.unit in {Unit.FINISH, Unit.RESUME, Unit.DISCARD}
+        if past_commit:
+            return None
+        if self.workflow.cancel_requested:
+            return CancelledError()
+        return DeadlineError() if now() > self.workflow.deadline else None
+
+    def _mine(self, workflow: Workflow) -> StepRecord:
+        held = workflow.steps[self._index]
+        if held.owner != self._owner or held.state is not StepState.RUNNING:
+            raise SupersededError(workflow.id, self._index, f"it is {held.state}")
+        if held.epoch != workflow.epoch or workflow.state is State.ENDED:
+            raise SupersededError(workflow.id, self._index, "its plan was given up")
+        return held
+
+
+def run_step(
+    context: Context,
+    workflow_id: str,
+    index: int,
+    epoch: int,
+    unit: Callable[[Step], Result],
+    *,
+    on_progress: OnProgress | None = None,
+) -> Result:
+    """Run a unit as one step of a workflow; return its (or its recorded) result.
+
+    Raises SupersededError when the step is not to be run, StepFailedError when it failed.
+    """
+    step = _claim(context, workflow_id, index, epoch)
+    if step.record.state is StepState.DONE:
+        return step.record.result
+    step._on_progress = on_progress
+    step.event(EventType.STARTED)
+    over = threading.Event()
+    renewer = threading.Thread(target=_keep, args=(step, over), daemon=True)
+    renewer.start()
+    try:
+        step.fence()
+        result = unit(step)
+    except SupersededError:
+        raise
+    except Exception as error:
+        step.fail(error)
+        raise StepFailedError(f"{type(error).__name__}: {error}") from error
+    finally:
+        over.set()
+        renewer.join()
+    step.commit(result)
+    return result
+
+
+def end(workflow: Workflow, outcome: Outcome, reason: str = "", command: str = "") -> Workflow:
+    """The workflow, over."""
+    return workflow.model_copy(
+        update={
+            "state": State.ENDED,
+            "outcome": outcome,
+            "ended": now(),
+            "reason": reason,
+            "next_command": command,
+        }
+    )
+
+
+def announce_end(context: Context, workflow: Workflow) -> None:
+    """Put the end of a workflow into its log, for those who follow it."""
+    if workflow.state is State.ENDED:
+        message = str(workflow.outcome or "")
+        context.records.log(workflow.id, Event(type=EventType.ENDED, message=message))
+
+
+def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:
+    owner = secrets.token_hex(8)
+
+    def change(workflow: Workflow) -> Workflow:
+        if not 0 <= index < len(workflow.steps):
+            raise SupersededError(workflow_id, index, "there is no such step")
+        held = workflow.steps[index]
+        if held.state is StepState.DONE and held.epoch == epoch:
+            return workflow
+        if held.epoch != epoch or workflow.epoch != epoch or workflow.state is State.ENDED:
+            raise SupersededError(workflow_id, index, "its plan was given up")
+        if held.state is not StepState.PENDING:
+            raise SupersededError(workflow_id, index, f"it is {held.state}")
+        moment = now()
+        running = held.model_copy(
+            update={
+                "state": StepState.RUNNING,
+                "owner": owner,
+                "started": moment,
+                "lease_until": moment + timedelta(seconds=context.lease_seconds),
+            }
+        )
+        return _with_step(workflow.model_copy(update={"state": State.RUNNING}), index, running)
+
+    return Step(context, context.records.update(workflow_id, change), index, owner)
+
+
+def _keep(step: Step, over: threading.Event) -> None:
+    while not over.wait(min(RENEW_SECONDS, step.context.lease_seconds / 3)):
+        step.renew()
+
+
+def _with_step(workflow: Workflow, index: int, step: StepRecord) -> Workflow:
+    steps = (*workflow.steps[:index], step, *workflow.steps[index + 1 :])
+    return workflow.model_copy(update={"steps": steps})

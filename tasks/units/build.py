@@ -1,0 +1,28 @@
+"""Build an image on a host, from a context that waits in the store."""
+
+from __future__ import annotations
+
+from runtime import BuildSpec
+from storage import Archive
+from tasks.models import Model
+from tasks.step import Result, Step
+from tasks.units.engine import engine
+
+
+class BuildRequest(Model):
+    """The payload of a build: its spec, and where its context lies in the store."""
+
+    spec: BuildSpec
+    context: Archive
+
+
+def build(step: Step) -> Result:
+    """Build; every log line becomes an event. The context is removed from the store after it."""
+    request = BuildRequest.model_validate_json(step.context.records.payload(step.workflow.id))
+    archives = step.context.archives
+    try:
+        chunks = archives.read(request.context)
+        image = engine(step).build(request.spec, chunks, on_log=step.log)
+    finally:
+        archives.delete(request.context)
+    return {"image": request.spec.tag, "image_id": image.id}

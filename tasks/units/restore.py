@@ -1,0 +1,44 @@
+"""Bring a workload back from the store with its memory."""
+
+from __future__ import annotations
+
+from runtime import CheckpointRuntime, RestoreSpec, RunSpec
+from storage import CheckpointManifest
+from tasks.models import Kind
+from tasks.step import Result, Step
+from tasks.units.engine import engine, ensure_networks, lookup, remove_copy, wait_healthy
+from tasks.units.target import clean_up, take_target
+
+
+def restore(step: Step) -> Result:
+    """Restore the checkpoint here, until it is healthy; leave nothing behind on a failure."""
+    runtime = engine(step)
+    runtime.ping()
+    manifest = step.context.archives.manifest(step.workflow.checkpoint_id)
+    if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
+        _discard_old(step, runtime, manifest)
+    take_target(step, runtime, manifest.workload, manifest.volumes)
+    try:
+        container = _restore(step, runtime, manifest)
+    except Exception:
+        clean_up(runtime, manifest.workload, manifest.volumes)
+        raise
+    return {"container_id": container, "bytes": manifest.archive.size}
+
+
+def _restore(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> str:
+    spec = RunSpec.model_validate(manifest.spec)
+    ensure_networks(runtime, tuple(network.name for network in spec.networks))
+    chunks = step.context.archives.read(manifest.archive, progress=step.progress)
+    container = runtime.restore(chunks, RestoreSpec(), archive=manifest.id)
+    runtime.update_restart_policy(container, spec.restart)
+    wait_healthy(step, container)
+    return container
+
+
+def _discard_old(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> None:
+    """What ``--replace`` asks for: the container of this name, and its volumes, make room."""
+    here = lookup(runtime, manifest.workload)
+    if here is not None and not step.workflow.target_touched:
+        step.fence()
+        remove_copy(runtime, here.id, manifest.volumes)

@@ -1,0 +1,124 @@
+"""Start a workload cold: from the archive's spec and volumes, or from a request's own spec."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from typing import IO, cast
+
+import structlog
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from runtime import (
+    CheckpointRuntime,
+    ContainerExistsError,
+    ImageNotFoundError,
+    RunSpec,
+    RuntimeEngineError,
+    UnsupportedOptionError,
+    VolumeSpec,
+)
+from storage import CheckpointManifest, StoreUnavailableError
+from tasks.errors import UnhealthyError
+from tasks.models import Kind
+from tasks.step import Result, Step
+from tasks.units.engine import engine, ensure_networks, lookup, wait_healthy
+from tasks.units.images import load_image
+from tasks.units.streams import IteratorFile, pieces
+from tasks.units.target import clean_up, take_target
+
+log = structlog.get_logger()
+HOPELESS = (ContainerExistsError, ImageNotFoundError, UnsupportedOptionError)
+WORTH_A_RETRY = (RuntimeEngineError, UnhealthyError, StoreUnavailableError)
+
+
+def up(step: Step) -> Result:
+    """Start the workload, trying again with exponential backoff and jitter."""
+
+    def told(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        step.log(f"try {state.attempt_number} failed, trying again: {error}")
+
+    tries = Retrying(
+        stop=stop_after_attempt(step.workflow.options.up_attempts),
+        wait=wait_exponential_jitter(initial=1, max=30),
+        retry=retry_if_exception(
+            lambda e: isinstance(e, WORTH_A_RETRY) and not isinstance(e, HOPELESS)
+        ),
+        before_sleep=told,
+        reraise=True,
+    )
+    container = tries(_up_from_archive if step.workflow.kind is Kind.MIGRATE else _up_new, step)
+    return {"container_id": container, "attempts": tries.statistics.get("attempt_number", 1)}
+
+
+def _up_from_archive(step: Step) -> str:
+    runtime = engine(step)
+    runtime.ping()
+    manifest = step.context.archives.manifest(step.workflow.checkpoint_id)
+    take_target(step, runtime, manifest.workload, manifest.volumes)
+    try:
+        load_image(step, manifest.image.name, manifest.image.id)
+        spec = RunSpec.model_validate(manifest.spec)
+        container = _create(runtime, spec)
+        _fill_volumes(step, runtime, container, manifest, spec)
+        runtime.start(container)
+        wait_healthy(step, container)
+    except Exception:
+        clean_up(runtime, manifest.workload, manifest.volumes)
+        raise
+    return container
+
+
+def _up_new(step: Step) -> str:
+    runtime = engine(step)
+    spec = RunSpec.model_validate_json(step.context.records.payload(step.workflow.id))
+    if lookup(runtime, spec.name) is not None:
+        raise ContainerExistsError(spec.name)
+    container = _create(runtime, spec)
+    try:
+        runtime.start(container)
+        wait_healthy(step, container)
+    except Exception:
+        clean_up(runtime, container, ())  # never its volumes: they may have been there before
+        raise
+    return container
+
+
+def _create(runtime: CheckpointRuntime, spec: RunSpec) -> str:
+    ensure_networks(runtime, tuple(network.name for network in spec.networks))
+    for mount in spec.mounts:
+        if mount.type == "volume" and mount.source:
+            runtime.create_volume(VolumeSpec(name=mount.source))
+    return runtime.run(spec)
+
+
+def _fill_volumes(
+    step: Step,
+    runtime: CheckpointRuntime,
+    container: str,
+    manifest: CheckpointManifest,
+    spec: RunSpec,
+) -> None:
+    """Unpack the archive's volumes in the created container, in one pass over the archive."""
+    targets = {f"volumes/{m.source}.tar": m.target for m in spec.mounts if m.type == "volume"}
+    if not targets:
+        return
+    chunks = step.context.archives.read(manifest.archive, progress=step.progress)
+    for path, content in _members(chunks):
+        if path in targets:
+            runtime.put_archive(container, targets[path], content)
+
+
+def _members(chunks: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    with tarfile.open(fileobj=cast("IO[bytes]", IteratorFile(chunks)), mode="r|") as outer:
+        for member in outer:
+            content = outer.extractfile(member) if member.isfile() else None
+            if content is not None:
+                yield member.name, pieces(content)

@@ -1,0 +1,115 @@
+"""Workflows over the units: publish a plan as a chain, and fall back when it fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from celery import chain, signature
+
+from tasks.errors import SupersededError
+from tasks.models import Event, EventType, State, Step, StepState, Workflow, now
+from tasks.plans import End, Next, Steps, after_failure, first_plan
+from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
+from tasks.step import announce_end, end
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from tasks.context import Context
+
+log = structlog.get_logger()
+
+
+def start(app: Celery, context: Context, workflow_id: str) -> None:
+    """Plan a queued workflow and publish its chain. A repeated message changes nothing."""
+    workflow = begin(context, workflow_id)
+    if workflow is not None:
+        publish(app, workflow)
+
+
+def fall_back(app: Celery, context: Context, workflow_id: str, epoch: int) -> None:
+    """Take the next rung after a failed step of this epoch, or end the workflow.
+
+    It may be called twice for one failure or for a plan long gone: the epoch tells.
+    """
+    workflow = decide(context, workflow_id, epoch)
+    if workflow is not None:
+        publish(app, workflow)
+
+
+def begin(context: Context, workflow_id: str) -> Workflow | None:
+    """Give a queued workflow its first plan; None when it has one already."""
+
+    def change(workflow: Workflow) -> Workflow:
+        if workflow.steps or workflow.state is not State.QUEUED:
+            raise SupersededError(workflow_id, 0, "it has started already")
+        return planned(workflow, first_plan(workflow))
+
+    try:
+        return context.records.update(workflow_id, change)
+    except SupersededError as error:
+        log.info("start refused", workflow=workflow_id, reason=str(error))
+        return None
+
+
+def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
+    """Give a workflow with a failed step its next plan, or its end; None when nothing follows."""
+    taken: list[Next | End] = []
+
+    def change(workflow: Workflow) -> Workflow:
+        if workflow.epoch != epoch or workflow.state is State.ENDED:
+            raise SupersededError(workflow_id, len(workflow.steps), "its plan was given up")
+        taken[:] = [after_failure(workflow)]
+        step = taken[0]
+        if isinstance(step, End):
+            return end(workflow, step.outcome, step.reason, step.next_command)
+        return planned(workflow, step.steps)
+
+    try:
+        workflow = context.records.update(workflow_id, change)
+    except SupersededError as error:
+        log.info("fall back refused", workflow=workflow_id, reason=str(error))
+        return None
+    if isinstance(taken[0], End):
+        announce_end(context, workflow)
+        return None
+    units = " → ".join(f"{unit} on {host}" for unit, host in taken[0].steps)
+    message = f"{taken[0].why}; next: {units}"
+    context.records.log(workflow_id, Event(type=EventType.FALLBACK, message=message))
+    return workflow
+
+
+def planned(workflow: Workflow, steps: Steps) -> Workflow:
+    """The workflow with a new plan of a new epoch, its first step to come."""
+    epoch = workflow.epoch + 1
+    new = tuple(Step(unit=unit, host=host, epoch=epoch) for unit, host in steps)
+    return workflow.model_copy(
+        update={"epoch": epoch, "steps": (*workflow.steps, *new), "state": State.RUNNING}
+    )
+
+
+def publish(app: Celery, workflow: Workflow) -> None:
+    """Send the chain of the newest plan; a failing link has ``fall_back`` called on control."""
+    declare(app, workflow.hosts)
+    left = max(1.0, (workflow.deadline - now()).total_seconds())
+    links = [
+        signature(
+            unit_task(step.unit),
+            kwargs={"workflow_id": workflow.id, "step": index, "epoch": workflow.epoch},
+            immutable=True,
+            queue=host_queue(step.host),
+            soft_time_limit=left + 60,  # only for what hangs: a step watches the deadline itself
+            app=app,
+        )
+        for index, step in enumerate(workflow.steps)
+        if step.epoch == workflow.epoch and step.state is StepState.PENDING
+    ]
+    failed = signature(
+        FALL_BACK,
+        kwargs={"workflow_id": workflow.id, "epoch": workflow.epoch},
+        immutable=True,
+        queue=CONTROL_QUEUE,
+        app=app,
+    )
+    chain(*links, app=app).apply_async(link_error=failed)

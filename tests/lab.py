@@ -1,0 +1,75 @@
+"""A lab of the tests' own: real Podman hosts and a hub, brought up and taken down again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAB = ROOT / "ops" / "lab"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A running lab in ``dir``."""
+
+    dir: Path
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What ``lab.json`` says now."""
+        state: dict[str, Any] = json.loads((self.dir / "lab.json").read_text())
+        return state
+
+    def socket(self, host: str) -> str:
+        """Path of a host's Podman socket."""
+        return str(self.dir / "hosts" / host / "podman.sock")
+
+    def command(self, verb: str, *args: str) -> list[str]:
+        """The command line of a lab verb."""
+        return [sys.executable, str(LAB), verb, "--dir", str(self.dir), *args]
+
+    def call(self, verb: str, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a lab verb to its end; its failure is the test's."""
+        done = subprocess.run(
+            self.command(verb, *args), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"lab {verb} {args}: {done.stderr or done.stdout}"
+        return done
+
+    def enter(self, host: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command inside a host."""
+        return subprocess.run(
+            self.command("enter", host, "--", *command), capture_output=True, text=True, check=False
+        )
+
+
+def missing(what: str) -> None:
+    """Skip on a laptop, fail where everything must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@contextmanager
+def lab(hosts: Sequence[str], *, minio: str = "no") -> Iterator[Lab]:
+    """Bring up a lab of its own in a short temporary directory."""
+    if os.geteuid() != 0:
+        missing("the lab needs root")
+    with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as name:
+        made = Lab(dir=Path(name))
+        try:
+            made.call("up", "--hosts", ",".join(hosts), "--minio", minio)
+            yield made
+        finally:
+            made.call("down")

@@ -1,0 +1,200 @@
+"""Real servers for tests: on loopback, at free ports, in temporary directories."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+START_SECONDS = 30
+STOP_SECONDS = 10
+_POLL_SECONDS = 0.02
+
+
+@dataclass(kw_only=True)
+class Server:
+    """One process. Can be killed and started again: same port, same data."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+    is_ready: Callable[[], bool]
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Start the process and wait until it serves."""
+        log = self.directory / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command,
+                env={**os.environ, **self.environment},
+                cwd=self.directory,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self.is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                pytest.fail(f"{self.command[0]} does not start: {log.read_text()[-2000:]}")
+            time.sleep(_POLL_SECONDS)
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End the process as its administrator would."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinioServer:
+    """A MinIO: `endpoint` is its http URL, the keys are its root user's."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    server: Server
+
+    def url(self, bucket: str) -> str:
+        """The object store URL of a bucket here."""
+        return f"s3+{self.endpoint}/{bucket}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisServer:
+    """A Redis with its append-only file on: `url` is its database 0."""
+
+    url: str
+    server: Server
+
+
+@contextlib.contextmanager
+def minio_server() -> Iterator[MinioServer]:
+    """A MinIO of its own, empty, with random keys. Skips the test when there is no MinIO here."""
+    binary = _cache_directory() / "bin" / "minio"
+    if not os.access(binary, os.X_OK):
+        _missing(f"no MinIO at {binary}")
+    address = f"127.0.0.1:{free_port()}"
+    endpoint = f"http://{address}"
+    access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
+    with _directory() as directory:
+        server = Server(
+            command=[str(binary), "server", "--quiet", "--address", address, str(directory / "data")],
+            environment={
+                "MINIO_ROOT_USER": access_key,
+                "MINIO_ROOT_PASSWORD": secret_key,
+                "MINIO_BROWSER": "off",
+                "MINIO_UPDATE": "off",
+                "HOME": str(directory),
+            },
+            directory=directory,
+            is_ready=lambda: _answers(f"{endpoint}/minio/health/ready"),
+        )
+        with _running(server):
+            yield MinioServer(
+                endpoint=endpoint, access_key=access_key, secret_key=secret_key, server=server
+            )
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of its own, empty. Skips the test when there is no redis-server here."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        _missing("no redis-server in PATH")
+    port = free_port()
+    with _directory() as directory:
+        server = Server(
+            command=[
+                binary,
+                *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)),
+                *("--appendonly", "yes", "--save", ""),
+            ],
+            environment={},
+            directory=directory,
+            is_ready=lambda: _pongs(port),
+        )
+        with _running(server):
+            yield RedisServer(url=f"redis://127.0.0.1:{port}/0", server=server)
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nothing listens on right now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _running(server: Server) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    # a killed server may leave files that are still being written
+    with tempfile.TemporaryDirectory(prefix="podferry-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _cache_directory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("PODFERRY_CACHE") or Path(base, "podferry"))
+
+
+def _missing(reason: str) -> NoReturn:
+    """A laptop may lack a server; in CI that would be a test suite that tests nothing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=START_SECONDS) as response:
+            return bool(response.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    except OSError:
+        return False
+
+
+def _pongs(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS) as connection:
+            connection.sendall(b"PING\r\n")
+            # while it loads its file it answers -LOADING
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False

@@ -1,0 +1,93 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from storage import Archive, CheckpointManifest, Part, new_checkpoint_id, workload_of
+from tests.unit.storage.samples import NOON, SECRET, manifest_of
+
+PART = Part(size=3, sha256="0" * 64)
+ARCHIVE = Archive(
+    prefix="checkpoints/web", codec="none", parts=(PART,), size=3, raw_size=3, raw_sha256="0" * 64
+)
+MANIFEST = manifest_of(ARCHIVE, "web/20261123T120000Z-1f9a0c")
+
+
+def test_manifest_survives_json() -> None:
+    assert CheckpointManifest.model_validate_json(MANIFEST.model_dump_json()) == MANIFEST
+
+
+def test_manifest_does_not_show_the_spec() -> None:
+    assert SECRET in MANIFEST.model_dump_json()
+    assert SECRET not in repr(MANIFEST) + str(MANIFEST)
+
+
+def test_validation_error_does_not_show_the_spec() -> None:
+    fields = MANIFEST.model_dump() | {"spec": SECRET}
+
+    with pytest.raises(ValidationError) as invalid:
+        CheckpointManifest.model_validate(fields)
+
+    assert SECRET not in str(invalid.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"unknown": "field"},
+        {"id": "web"},
+        {"id": "other/20261123T120000Z-1f9a0c"},
+        {"workload": "../web"},
+        {"created": datetime(2026, 11, 23)},  # noqa: DTZ001 # the point
+    ],
+    ids=str,
+)
+def test_wrong_manifest_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        CheckpointManifest.model_validate(MANIFEST.model_dump() | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prefix": "../elsewhere"}, {"size": 4}, {"codec": "rot13"}, {"raw_size": -1}],
+    ids=str,
+)
+def test_wrong_archive_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Archive.model_validate(ARCHIVE.model_dump() | change)
+
+
+def test_records_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        MANIFEST.host = "beta"  # type: ignore[misc] # the point
+
+
+def test_times_become_utc() -> None:
+    abroad = NOON.astimezone(timezone(timedelta(hours=5)))
+
+    created = manifest_of(ARCHIVE, MANIFEST.id, created=abroad).created
+
+    assert created == NOON
+    assert created.tzinfo is UTC
+
+
+def test_checkpoint_ids_tell_their_workload_and_sort_by_time() -> None:
+    earlier = new_checkpoint_id("web.front-1_a", NOON)
+    later = new_checkpoint_id("web.front-1_a", NOON + timedelta(seconds=1))
+
+    assert workload_of(earlier) == "web.front-1_a"
+    assert earlier.startswith("web.front-1_a/20261123T120000Z-")
+    assert earlier < later
+    assert new_checkpoint_id("web.front-1_a", NOON) != earlier
+
+
+@pytest.mark.parametrize("workload", ["", "-web", ".web", "a/b", "web\n", "wéb", "../web"])
+def test_workload_must_be_a_container_name(workload: str) -> None:
+    with pytest.raises(ValueError, match="not a checkpoint id"):
+        new_checkpoint_id(workload, NOON)
+
+
+def test_checkpoint_id_needs_a_time_zone() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        new_checkpoint_id("web", NOON.replace(tzinfo=None))

@@ -1,0 +1,28 @@
+import storage
+
+
+def test_public_names_are_these() -> None:
+    assert set(storage.__all__) == {
+        "PART_BYTES",
+        "Archive",
+        "ArchiveDamagedError",
+        "ArchiveStore",
+        "CheckpointManifest",
+        "CheckpointNotFoundError",
+        "ImageManifest",
+        "ImageRef",
+        "ManifestInvalidError",
+        "MemoryObjectStore",
+        "ObjectExistsError",
+        "ObjectInfo",
+        "ObjectNotFoundError",
+        "ObjectStore",
+        "Part",
+        "StorageError",
+        "StoreAccessError",
+        "StoreConfigError",
+        "StoreUnavailableError",
+        "new_checkpoint_id",
+        "open_objects",
+        "workload_of",
+    }

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fakeredis import FakeRedis
+
+from storage import ArchiveStore, MemoryObjectStore
+from tasks.context import Context
+from tasks.records import Records
+
+
+@pytest.fixture
+def redis() -> Iterator[FakeRedis]:
+    client = FakeRedis(protocol=2)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def records(redis: FakeRedis) -> Records:
+    return Records(redis)
+
+
+@pytest.fixture
+def context(records: Records) -> Context:
+    return Context(records=records, archives=ArchiveStore(MemoryObjectStore()))

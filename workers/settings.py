@@ -1,0 +1,97 @@
+"""Settings, read from the environment (``PODFERRY_…``); the CLI's flags come before them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storage import ArchiveStore, open_objects
+from tasks.models import HostName
+
+DEFAULT_SOCKET = "/run/podman/podman.sock"
+UNSET = ""
+
+
+def dev_state_dir() -> Path:
+    """Where ``podferry dev`` keeps its broker, its store, and how to reach them."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "podferry"
+
+
+class Settings(BaseSettings):
+    """One installation as one process sees it."""
+
+    model_config = SettingsConfigDict(env_prefix="PODFERRY_", extra="forbid")
+
+    redis_url: str = Field(
+        default=UNSET,
+        repr=False,  # it may carry a password
+        description="Broker and records: redis://[:PASSWORD@]HOST:PORT/0, rediss://…, unix:///PATH",
+    )
+    store_url: str = Field(
+        default=UNSET,
+        description="Archives: file:///DIR, s3://BUCKET[/PREFIX], s3+http(s)://HOST:PORT/BUCKET",
+    )
+    store_access_key: SecretStr | None = Field(default=None, description="S3 access key")
+    store_secret_key: SecretStr | None = Field(default=None, description="S3 secret key")
+    store_region: str | None = Field(default=None, description="S3 region")
+    host: HostName | None = Field(default=None, description="Name of this worker's host")
+    socket: str = Field(default=DEFAULT_SOCKET, description="Path of this host's Podman socket")
+    concurrency: int = Field(default=2, ge=1, le=32, description="Units at once on a worker")
+    lease_seconds: float = Field(
+        default=30.0, ge=2, description="How long a step stays taken after its worker's last sign"
+    )
+    deadline_seconds: float = Field(default=3600.0, gt=0, description="Deadline of a workflow")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    def archives(self) -> ArchiveStore:
+        """The archive store. Raises StoreConfigError."""
+        return ArchiveStore(
+            open_objects(
+                self.store_url,
+                access_key=_plain(self.store_access_key),
+                secret_key=_plain(self.store_secret_key),
+                region=self.store_region,
+            )
+        )
+
+
+def load_settings(**flags: object) -> Settings:
+    """Settings from flags, then the environment, then a running ``podferry dev``.
+
+    A flag that is None was not given.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = Settings.model_validate({**Settings().model_dump(), **given})
+    missing = {name for name in ("redis_url", "store_url") if getattr(settings, name) == UNSET}
+    if not missing:
+        return settings
+    dev = {name: value for name, value in _dev_connection().items() if name in missing}
+    return settings.model_copy(update=dev)
+
+
+def save_dev_connection(redis_url: str, store_url: str) -> None:
+    """Let other terminals of this user find a running ``podferry dev``."""
+    connection = {"redis_url": redis_url, "store_url": store_url}
+    (dev_state_dir() / "dev.json").write_text(json.dumps(connection))
+
+
+def forget_dev_connection() -> None:
+    """``podferry dev`` has stopped."""
+    (dev_state_dir() / "dev.json").unlink(missing_ok=True)
+
+
+def _dev_connection() -> dict[str, str]:
+    try:
+        connection: dict[str, str] = json.loads((dev_state_dir() / "dev.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return connection
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -1,0 +1,89 @@
+"""Run a worker: a host's, the control side's, or both in one process."""
+
+from __future__ import annotations
+
+import os
+import socket
+from importlib.metadata import version
+
+from celery import Celery
+from celery.signals import setup_logging, worker_ready, worker_shutdown
+
+from runtime import PodmanRuntime
+from tasks.app import make_app
+from tasks.broker import broker_errors, connect
+from tasks.context import Context
+from tasks.errors import InvalidRequestError
+from tasks.models import WorkerInfo
+from tasks.queues import CONTROL_QUEUE, declare, host_queue
+from tasks.records import Records
+from tasks.registry import Registry
+from workers.heartbeat import Heartbeat
+from workers.logs import configure_logging
+from workers.settings import Settings
+
+
+def run_worker(settings: Settings, *, control: bool) -> int:
+    """Check Redis, the store and the socket, then work until a signal; return the exit code.
+
+    Raises BrokerUnavailableError, StorageError, InvalidRequestError before any work. A socket that
+    does not answer is no reason to stop: the worker says so in its inventory and goes on.
+    """
+    if settings.host is None and not control:
+        raise InvalidRequestError("a worker needs --host NAME, --control, or both")
+    redis = connect(settings.redis_url)
+    with broker_errors(settings.redis_url):
+        redis.ping()
+    archives = settings.archives()
+    archives.check()
+    context = Context(
+        records=Records(redis),
+        archives=archives,
+        runtime=PodmanRuntime(settings.socket) if settings.host else None,
+        lease_seconds=settings.lease_seconds,
+    )
+    app = make_app(settings.redis_url, context)
+    heartbeat = Heartbeat(
+        Registry(connect(settings.redis_url)),
+        _info(settings, control),
+        PodmanRuntime(settings.socket) if settings.host else None,
+    )
+    return _serve(app, settings, control, heartbeat)
+
+
+def _serve(app: Celery, settings: Settings, control: bool, heartbeat: Heartbeat) -> int:
+    configure_logging(settings.log_level)
+    setup_logging.connect(_keep_logging, weak=False)
+    worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
+    worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
+    queues = [host_queue(settings.host)] if settings.host else []
+    declare(app, [settings.host] if settings.host else [])
+    if control:
+        queues.append(CONTROL_QUEUE)
+    worker = app.Worker(
+        queues=queues,
+        concurrency=settings.concurrency,
+        pool="prefork",
+        hostname=f"{settings.host or 'control'}@{socket.gethostname()}-{os.getpid()}",
+        without_mingle=True,
+        without_gossip=True,
+        loglevel=settings.log_level,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _keep_logging(**_: object) -> None:
+    """Celery leaves logging alone when something answers this signal."""
+
+
+def _info(settings: Settings, control: bool) -> WorkerInfo:
+    node = f"{socket.gethostname()}-{os.getpid()}"
+    return WorkerInfo(
+        # A host has one worker; another control worker is another one.
+        id=f"host.{settings.host}" if settings.host else f"control.{node}",
+        host=settings.host,
+        control=control,
+        version=version("podferry"),
+        pid=os.getpid(),
+    )
