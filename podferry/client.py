@@ -23,6 +23,7 @@ from tasks.models import (
     Kind,
     Options,
     State,
+    WorkerInfo,
     Workflow,
     new_workflow,
     now,
@@ -85,6 +86,10 @@ class Client:
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen."""
         return self._registry.hosts()
+
+    def workers(self) -> list[tuple[WorkerInfo, bool]]:
+        """Every worker ever seen, and whether it lives."""
+        return list(self._registry.workers().values())
 
     def inventories(self) -> list[Inventory]:
         """What each live host holds, by host."""

@@ -46,6 +46,10 @@ class ArchiveStore:
         self._objects = objects
         self._transfer = Transfer(objects, part_bytes=part_bytes, parallel=parallel, codec=codec)
 
+    def check(self) -> None:
+        """Return when the store can be read and written. Raises StorageError."""
+        self._objects.check()
+
     def write(
         self, prefix: str, chunks: Iterable[Blob], *, progress: Progress | None = None
     ) -> Archive:
@@ -66,6 +70,10 @@ class ArchiveStore:
         until size and digest of the whole are right. Raises ArchiveDamagedError.
         """
         return self._transfer.read(archive, progress)
+
+    def delete(self, archive: Archive) -> None:
+        """Delete an archive that no manifest names; one that is gone is no error."""
+        self._delete_all(archive.prefix)
 
     def publish(self, manifest: CheckpointManifest) -> None:
         """Make a checkpoint of what was written: from here on it exists.

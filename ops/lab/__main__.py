@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import cgroups
+import fleet
 import services
 from kernel import LabError
 from lab import Lab
@@ -41,7 +42,11 @@ def parser() -> argparse.ArgumentParser:
     status = add("status", "show the services and how they are")
     status.add_argument("-o", dest="output", choices=["table", "json"], default="table")
     for name, help, argument in (
-        ("exec", "run a command in a node's network, with this machine's files", "NODE"),
+        (
+            "exec",
+            "run a command in a node's network, this machine's files, and podferry's settings",
+            "NODE",
+        ),
         ("enter", "run a command on a host, with the host's files and processes", "HOST"),
     ):
         add(name, help, argument).add_argument("argv", metavar="CMD", nargs=argparse.REMAINDER)
@@ -49,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
     add("mend", "undo a cut", "NODE")
     add("stop", "stop a service: redis, minio, or a host's name for its Podman API", "SERVICE")
     add("start", "start a service that was stopped", "SERVICE")
+    action = add(
+        "workers", "start or stop Podferry's workers: one a host, a control one on the hub"
+    )
+    action.add_argument("action", choices=["start", "stop", "restart"])
     return parser
 
 
@@ -109,6 +118,7 @@ def perform(arguments: argparse.Namespace) -> None:
             print_status(lab.status(), arguments.output)
         case "exec":
             lab.require(arguments.name, [HUB, *lab.hosts])
+            os.environ.update(fleet.settings(lab, arguments.name))
             execute(services.in_netns(lab.netns(arguments.name), command_of(arguments)))
         case "enter":
             enter(lab, arguments.name, command_of(arguments))
@@ -120,6 +130,11 @@ def perform(arguments: argparse.Namespace) -> None:
             lab.stop(arguments.name)
         case "start":
             lab.start(arguments.name)
+        case "workers":
+            if arguments.action in {"stop", "restart"}:
+                fleet.stop(lab)
+            if arguments.action in {"start", "restart"}:
+                fleet.start(lab)
 
 
 def main() -> int:

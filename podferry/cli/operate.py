@@ -89,6 +89,27 @@ def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> Non
     print_table("", ("host", "state", "engine", "containers", "last seen"), rows)
 
 
+def workers(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
+    """List the workers, of hosts and of the control side."""
+    with open_client(redis) as client:
+        found = client.workers()
+    if output is Output.JSON:
+        print_json([{**w.model_dump(mode="json"), "online": online} for w, online in found])
+        return
+    rows = [
+        (
+            w.id,
+            " ".join(name for name, has in (("host", w.host), ("control", w.control)) if has),
+            "online" if online else "offline",
+            w.version,
+            str(w.pid),
+            moment(w.seen),
+        )
+        for w, online in found
+    ]
+    print_table("", ("worker", "roles", "state", "version", "pid", "last seen"), rows)
+
+
 def ps(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
     """List the containers of every live host."""
     with open_client(redis) as client:
@@ -159,5 +180,5 @@ def _bytes(step: Step) -> str:
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (worker, dev, hosts, ps, status):
+    for command in (worker, dev, hosts, workers, ps, status):
         app.command()(command)

@@ -99,25 +99,22 @@ def test_archive_that_is_not_the_whole_never_ends_cleanly(
     store = ArchiveStore(MemoryObjectStore(), part_bytes=PART, codec=codec)
     archive = store.write(PREFIX, [raw])
     kept = archive.parts[: data.draw(st.integers(0, len(archive.parts) - 1))]
-    change = data.draw(
-        st.sampled_from(
-            [
-                {"parts": kept, "size": sum(part.size for part in kept)},
-                {"raw_sha256": "0" * 64},
-                {"raw_size": size + 1},
-                {"codec": "none" if codec == "zstd" else "zstd"},
-            ]
-        )
-    )
+    changes: list[dict[str, object]] = [
+        {"parts": kept, "size": sum(part.size for part in kept)},
+        {"raw_sha256": "0" * 64},
+        {"raw_size": size + 1},
+        {"codec": "none" if codec == "zstd" else "zstd"},
+    ]
 
-    passed_on = read_until_damaged(store, archive.model_copy(update=change))
+    changed = archive.model_copy(update=data.draw(st.sampled_from(changes)))
+    passed_on = read_until_damaged(store, changed)
 
     assert len(passed_on) < archive.size
     assert passed_on != raw
 
 
 class SlowestObjectStore(MemoryObjectStore):
-    """Acknowledges a put only when the source has been read as far ahead as it may be."""
+    """Acknowledges parts in order, each when the source was read as far ahead as it may be."""
 
     def __init__(self, total: int) -> None:
         super().__init__()
@@ -137,9 +134,13 @@ class SlowestObjectStore(MemoryObjectStore):
 
     def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
         with self._changed:
-            self._changed.wait_for(self._is_far_ahead)
+            self._changed.wait_for(lambda: self._is_next(key) and self._is_far_ahead())
             super().put(key, data, if_absent=if_absent)
             self._acknowledged += len(data)
+            self._changed.notify_all()
+
+    def _is_next(self, key: str) -> bool:
+        return int(key[-6:]) * PART == self._acknowledged
 
     def _is_far_ahead(self) -> bool:
         return self._pulled >= min(self._total, self._acknowledged + (PARALLEL + 1) * PART)
