@@ -11,10 +11,10 @@ from docker import APIClient
 from docker.errors import DockerException
 
 from runtime.errors import EngineUnavailableError, RuntimeEngineError
+from runtime.reaching import CONNECT_SECONDS, require_engine
 from runtime.translate import checked, root_reason, translating
 from runtime.upload import Upload
 
-CONNECT_SECONDS = 5
 HANDSHAKE_SECONDS = 15
 ANSWER_SECONDS = 600  # Podman answers nothing about a container while its checkpoint is written
 CHUNK_BYTES = 1 << 20
@@ -62,10 +62,11 @@ class EngineConnection:
         on: Mapping[str, RuntimeEngineError] | None = None,
         upload: Upload | None = None,
     ) -> AbstractContextManager[None]:
+        require_engine(self.socket)
         return translating(self.socket, operation, on, upload)
 
     def _translated(self, items: Iterable[T], operation: str) -> Iterator[T]:
-        with self._translating(operation):
+        with translating(self.socket, operation):
             yield from items
 
     def _url(self, path: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from docker.errors import NotFound
 from urllib3.exceptions import ReadTimeoutError
 
-from runtime.connection import CONNECT_SECONDS, HANDSHAKE_SECONDS
+from runtime.connection import HANDSHAKE_SECONDS
 from runtime.creating import create_body, further_networks
 from runtime.docker_images import DockerImages
 from runtime.docker_objects import DockerObjects
@@ -23,6 +23,7 @@ from runtime.errors import (
 )
 from runtime.executing import demultiplex, never_started, read_before
 from runtime.inspecting import container_info, container_summary, label_filter
+from runtime.reaching import CONNECT_SECONDS
 from runtime.specs import (
     Capabilities,
     ContainerInfo,

@@ -11,11 +11,11 @@ from requests import Response
 from requests_unixsocket import Session  # type: ignore[import-untyped]  # it ships no types
 
 from runtime.errors import RuntimeEngineError
+from runtime.reaching import CONNECT_SECONDS, require_engine
 from runtime.translate import checked, translating
 from runtime.upload import Upload
 
 API = "/v5.0.0/libpod"  # every 5.x serves it
-CONNECT_SECONDS = 5
 ANSWER_SECONDS = 3600  # a checkpoint's first byte, or a restore's answer, comes when all is done
 CHUNK_BYTES = 1 << 20
 
@@ -42,6 +42,7 @@ class LibpodClient:
         Leaving the context before the body's end hangs up. Raises as ``translating`` does.
         """
         url = f"http+unix://{quote_plus(self._socket)}{API}{quote(path)}"
+        require_engine(self._socket)
         with Session() as session:
             with translating(self._socket, operation, on, upload):
                 response = session.request(

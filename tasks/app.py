@@ -30,7 +30,9 @@ RESULT_DAYS = 7
 
 def make_app(redis_url: str, context: Context | None = None) -> Celery:
     """The application: with a ``context`` it can run the tasks, without it only publish them."""
-    app = Celery("podferry", broker=celery_url(redis_url), backend=celery_url(redis_url))
+    # Only workers write results; who publishes waits for the record, never for a result.
+    backend = celery_url(redis_url) if context is not None else "disabled://"
+    app = Celery("podferry", broker=celery_url(redis_url), backend=backend)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -50,13 +52,8 @@ def make_app(redis_url: str, context: Context | None = None) -> Celery:
         task_queues=[queue(CONTROL_QUEUE)],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={
-            "socket_keepalive": True,
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "health_check_interval": 15,
-        },
-        redis_socket_keepalive=True,
+        broker_transport_options={"health_check_interval": 15, **_tcp(redis_url)},
+        redis_socket_keepalive="socket_keepalive" in _tcp(redis_url),
         redis_socket_timeout=30.0,
         redis_retry_on_timeout=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -64,6 +61,13 @@ def make_app(redis_url: str, context: Context | None = None) -> Celery:
     if context is not None:
         _register(app, context)
     return app
+
+
+def _tcp(redis_url: str) -> dict[str, int]:
+    """Options that a connection has only when it is no unix socket."""
+    if redis_url.startswith("unix://"):
+        return {}
+    return {"socket_keepalive": 1, "socket_timeout": 30, "socket_connect_timeout": 5}
 
 
 def _register(app: Celery, context: Context) -> None:

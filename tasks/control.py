@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tasks.errors import CancelledError, InvalidRequestError
@@ -17,6 +18,7 @@ from tasks.models import (
 )
 from tasks.plans import resume_steps
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, START
+from tasks.step import end
 from tasks.workflows import planned, publish
 
 if TYPE_CHECKING:
@@ -28,9 +30,17 @@ GOING_BACK = {Unit.DISCARD, Unit.RESUME}
 
 
 def submit(app: Celery, records: Records, workflow: Workflow, payload: bytes | None = None) -> None:
-    """Write the record, then ring the doorbell. Raises WorkloadBusyError."""
+    """Write the record, then ring the doorbell; a bell that is broken frees the workload again.
+
+    Raises WorkloadBusyError.
+    """
     records.create(workflow, payload=payload)
-    app.send_task(START, args=[workflow.id], queue=CONTROL_QUEUE)
+    try:
+        app.send_task(START, args=[workflow.id], queue=CONTROL_QUEUE)
+    except Exception:
+        with suppress(Exception):  # the first error is the one to be told
+            records.update(workflow.id, lambda w: end(w, Outcome.FAILED, "it was never queued"))
+        raise
 
 
 def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
@@ -39,6 +49,8 @@ def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
     def change(workflow: Workflow) -> Workflow:
         if workflow.state is State.ENDED:
             raise InvalidRequestError(f"workflow {workflow_id} has ended: {workflow.outcome}")
+        if workflow.state is State.QUEUED:
+            return end(workflow, Outcome.CANCELLED, str(CancelledError()))
         index, step = _current(workflow)
         if step is not None and step.unit is Unit.FINISH:
             raise InvalidRequestError(

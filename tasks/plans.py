@@ -26,7 +26,6 @@ class Next:
     """Go on with these units, each on its host."""
 
     steps: Steps
-    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +142,8 @@ def _rung(workflow: Workflow, failed: Step, reason: str) -> Next | End:
         and not workflow.cancel_requested
     )
     if cold:
-        return Next(steps=((Unit.UP, target), (Unit.FINISH, source)), why=reason)
-    return Next(steps=resume_steps(workflow), why=reason)
+        return Next(steps=((Unit.UP, target), (Unit.FINISH, source)))
+    return Next(steps=resume_steps(workflow))
 
 
 def _left_over(workflow: Workflow, failed: Step) -> End:

@@ -75,7 +75,7 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
         announce_end(context, workflow)
         return None
     units = " → ".join(f"{unit} on {host}" for unit, host in taken[0].steps)
-    message = f"{taken[0].why}; next: {units}"
+    message = f"next: {units}"
     context.records.log(workflow_id, Event(type=EventType.FALLBACK, message=message))
     return workflow
 

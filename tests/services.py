@@ -104,7 +104,14 @@ def minio_server() -> Iterator[MinioServer]:
     access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
     with _directory() as directory:
         server = Server(
-            command=[str(binary), "server", "--quiet", "--address", address, str(directory / "data")],
+            command=[
+                str(binary),
+                "server",
+                "--quiet",
+                "--address",
+                address,
+                str(directory / "data"),
+            ],
             environment={
                 "MINIO_ROOT_USER": access_key,
                 "MINIO_ROOT_PASSWORD": secret_key,

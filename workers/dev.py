@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +22,14 @@ from workers.worker import run_worker
 START_SECONDS = 10.0
 
 
-def run_dev(settings: Settings) -> int:
+def run_dev(settings: Settings) -> None:
     """Start a broker of our own and one worker for both roles; stop both on a signal.
 
     Raises InvalidRequestError when redis-server is not installed or another one runs here.
     """
     state = dev_state_dir()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = settings.store_url or f"file://{state / 'checkpoints'}"
+    store = settings.store_url or f"file://{state / 'store'}"
     with _redis(state) as redis_url:
         local = settings.model_copy(
             update={"redis_url": redis_url, "store_url": store, "host": settings.host or "local"}
@@ -42,7 +41,7 @@ def run_dev(settings: Settings) -> int:
                 "in another terminal: podferry ps; podferry checkpoint NAME; Ctrl-C ends it",
                 flush=True,
             )
-            return run_worker(local, control=True)
+            run_worker(local, control=True)
         finally:
             forget_dev_connection()
 
@@ -60,8 +59,10 @@ def _redis(state: Path) -> Iterator[str]:
     if _answers(url):
         raise InvalidRequestError(f"another podferry dev is running (its Redis is at {path})")
     command = [binary, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600"]
-    command += ["--dir", str(state), "--appendonly", "yes", "--save", "", "--loglevel", "warning"]
-    with subprocess.Popen(command, stdout=sys.stderr, start_new_session=True) as process:
+    command += ["--dir", str(state), "--appendonly", "yes", "--save", ""]
+    command += ["--logfile", str(state / "redis.log")]
+    # A session of its own: Ctrl-C is for the worker, which still needs its broker to stop.
+    with subprocess.Popen(command, start_new_session=True) as process:
         try:
             _await(url, process)
             yield url
@@ -75,7 +76,9 @@ def _await(url: str, process: subprocess.Popen[bytes]) -> None:
         if _answers(url):
             return
         time.sleep(0.05)
-    raise BrokerUnavailableError(url, "the embedded redis-server did not start")
+    raise BrokerUnavailableError(
+        url, "the embedded redis-server did not start; see redis.log there"
+    )
 
 
 def _answers(url: str) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from importlib.metadata import version
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
 from runtime import PodmanRuntime
@@ -53,6 +55,8 @@ def run_worker(settings: Settings, *, control: bool) -> int:
 
 def _serve(app: Celery, settings: Settings, control: bool, heartbeat: Heartbeat) -> int:
     configure_logging(settings.log_level)
+    # Podman's socket belongs to root, so its worker does; with JSON only, a message is no code.
+    warnings.filterwarnings("ignore", category=SecurityWarning, module="celery")
     setup_logging.connect(_keep_logging, weak=False)
     worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
     worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
@@ -68,6 +72,7 @@ def _serve(app: Celery, settings: Settings, control: bool, heartbeat: Heartbeat)
         without_mingle=True,
         without_gossip=True,
         loglevel=settings.log_level,
+        quiet=True,
     )
     worker.start()
     return int(worker.exitcode or 0)

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def play(lab: Lab, store: str) -> dict[str, Any]:
     where = "MinIO" if lab.uses_minio else "a local directory"
     console.rule("[bold]1. A live container moves from host a to host b", align="left")
     console.print(f"Archives travel through {where}.\n")
-    lab.podferry("build", str(lab.context()), "--tag", "counter", "--host", "a")
+    lab.podferry("build", lab.context(), "--tag", "counter", "--host", "a")
     moved = move(lab, counter)
     console.print()
     console.rule("[bold]2. A move fails for real: host b has lost its CRIU", align="left")
@@ -138,8 +139,6 @@ def steps_table(workflow: dict[str, Any]) -> Table:
 
 def duration(step: dict[str, Any]) -> float:
     """Seconds that a step of a workflow's JSON took."""
-    from datetime import datetime
-
     began, ended = (datetime.fromisoformat(step[key]) for key in ("started", "ended"))
     return round((ended - began).total_seconds(), 3)
 

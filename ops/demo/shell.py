@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -42,9 +43,12 @@ class Lab:
         minio = {"auto": "auto", "minio": "yes", "local": "no"}[store]
         self._run("up", "--hosts", "a,b", "--minio", minio)
         self._run("workers", "restart")
+        # A demo that was killed in its second act leaves CRIU put away.
+        for host in ("a", "b"):
+            self._run("enter", host, "--", "sh", "-c", f"[ -e {CRIU} ] || mv {CRIU}.away {CRIU}")
 
-    def context(self) -> Path:
-        """Make the build context of the counting program's image."""
+    def context(self) -> str:
+        """Make the build context of the counting program's image; return its path."""
         path = self.directory / "context"
         done = subprocess.run(
             [str(OPS / "lab" / "images" / "context.sh"), str(path)],
@@ -54,7 +58,7 @@ class Lab:
         )
         if done.returncode:
             raise DemoError(done.stderr.strip())
-        return path
+        return os.path.relpath(path)
 
     def podferry(self, *words: str, expect: int = 0) -> dict[str, Any]:
         """Type a podferry command in the hub's network; return the workflow it ends with."""

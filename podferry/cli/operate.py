@@ -66,7 +66,7 @@ def dev(
 ) -> None:
     """Run everything on this machine: broker, store, worker for the local socket."""
     settings = load_settings(host=host, socket=socket, store_url=store, log_level=log_level)
-    raise typer.Exit(run_dev(settings))
+    run_dev(settings)
 
 
 def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:

@@ -1,0 +1,174 @@
+"""What every object store promises: memory and directory here, S3 on a real MinIO."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from storage import ObjectExistsError, ObjectNotFoundError, ObjectStore, open_objects
+from tests.services import MinioServer, minio_server
+
+pytestmark = pytest.mark.contract
+WRITERS = 8
+
+
+@pytest.fixture(scope="module")
+def minio() -> Iterator[MinioServer]:
+    with minio_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.integration)])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    if request.param == "s3":
+        minio: MinioServer = request.getfixturevalue("minio")
+        store = open_objects(
+            f"{minio.url('contract')}/{secrets.token_hex(4)}",
+            access_key=minio.access_key,
+            secret_key=minio.secret_key,
+        )
+    else:
+        store = open_objects("memory://" if request.param == "memory" else tmp_path.as_uri())
+    store.check()
+    with contextlib.closing(store):
+        yield store
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("content", [b"", b"data", bytes(range(256)) * 8192])
+def test_what_is_put_comes_back(
+    objects: ObjectStore, kind: type[bytes | bytearray | memoryview], content: bytes
+) -> None:
+    objects.put("a/b/c", kind(content))
+
+    assert objects.get("a/b/c") == content
+
+
+def test_stored_object_is_a_copy(objects: ObjectStore) -> None:
+    buffer = bytearray(b"data")
+    objects.put("key", buffer)
+
+    buffer[:] = b"else"
+
+    assert objects.get("key") == b"data"
+
+
+def test_put_replaces(objects: ObjectStore) -> None:
+    objects.put("key", b"old and longer")
+    objects.put("key", b"new")
+
+    assert objects.get("key") == b"new"
+
+
+def test_conditional_put_does_not_replace(objects: ObjectStore) -> None:
+    objects.put("a/key", b"first", if_absent=True)
+
+    with pytest.raises(ObjectExistsError) as refusal:
+        objects.put("a/key", b"second", if_absent=True)
+
+    assert refusal.value.key == "a/key"
+    assert objects.get("a/key") == b"first"
+
+
+def test_one_of_many_conditional_writers_wins(objects: ObjectStore) -> None:
+    def write(number: int) -> bool:
+        try:
+            objects.put("key", str(number).encode(), if_absent=True)
+        except ObjectExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        won = list(pool.map(write, range(WRITERS)))
+
+    assert won.count(True) == 1
+    assert objects.get("key") == str(won.index(True)).encode()
+
+
+def test_missing_object_is_not_found(objects: ObjectStore) -> None:
+    objects.put("a/b", b"data")
+
+    for key in ("missing", "a", "a/b/c"):
+        assert not objects.exists(key)
+        with pytest.raises(ObjectNotFoundError) as missing:
+            objects.get(key)
+        assert missing.value.key == key
+
+
+def test_deleted_object_is_gone_and_stays_gone(objects: ObjectStore) -> None:
+    objects.put("a/b", b"data")
+    assert objects.exists("a/b")
+
+    for _ in range(2):
+        objects.delete("a/b")
+        assert not objects.exists("a/b")
+
+    objects.put("a/b", b"again", if_absent=True)
+    assert objects.get("a/b") == b"again"
+
+
+def test_listing_filters_by_prefix(objects: ObjectStore) -> None:
+    for key in ("web/1", "web/2/parts", "webserver/1", "db/1"):
+        objects.put(key, b"data")
+
+    def listed(prefix: str) -> set[str]:
+        return {info.key for info in objects.list(prefix)}
+
+    assert listed("") == {"web/1", "web/2/parts", "webserver/1", "db/1"}
+    assert listed("web") == {"web/1", "web/2/parts", "webserver/1"}
+    assert listed("web/") == {"web/1", "web/2/parts"}
+    assert listed("web/2/pa") == {"web/2/parts"}
+    assert listed("nothing/here/") == set()
+
+
+def test_listing_gives_size_and_time(objects: ObjectStore) -> None:
+    objects.put("key", b"12345")
+
+    (info,) = objects.list("key")
+
+    assert info.size == 5
+    assert info.modified.utcoffset() == timedelta(0)
+    assert abs(info.modified - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_objects_can_be_deleted_while_they_are_listed(objects: ObjectStore) -> None:
+    for number in range(5):
+        objects.put(f"a/{number}", b"data")
+
+    for info in objects.list("a/"):
+        objects.delete(info.key)
+
+    assert list(objects.list("")) == []
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../a", "a/../b", "a/.hidden", "a\0b"]
+)
+def test_keys_that_are_no_plain_paths_are_refused(objects: ObjectStore, key: str) -> None:
+    with pytest.raises(ValueError, match="not an object key"):
+        objects.put(key, b"data")
+    with pytest.raises(ValueError, match="not an object key"):
+        objects.get(key)
+    with pytest.raises(ValueError, match="not an object key"):
+        objects.exists(key)
+    with pytest.raises(ValueError, match="not an object key"):
+        objects.delete(key)
+
+
+def test_check_leaves_nothing_behind(objects: ObjectStore) -> None:
+    objects.check()
+
+    assert list(objects.list("")) == []
+
+
+def test_closed_store_connects_again(objects: ObjectStore) -> None:
+    objects.put("key", b"data")
+
+    objects.close()
+    objects.close()
+
+    assert objects.get("key") == b"data"
