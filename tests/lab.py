@@ -17,6 +17,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / "ops" / "lab"
+MINIO = ROOT / "ops" / "setup" / "minio.sh"
+COUNTER_CONTEXT = LAB / "images" / "context.sh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,8 @@ def lab(hosts: Sequence[str], *, minio: str = "no") -> Iterator[Lab]:
     """Bring up a lab of its own in a short temporary directory."""
     if os.geteuid() != 0:
         missing("the lab needs root")
+    if minio == "yes":
+        require_minio()
     with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as name:
         made = Lab(dir=Path(name))
         try:
@@ -73,3 +77,11 @@ def lab(hosts: Sequence[str], *, minio: str = "no") -> Iterator[Lab]:
             yield made
         finally:
             made.call("down")
+
+
+@contextmanager
+def counter_context() -> Iterator[Path]:
+    """The build context of the counting program's image."""
+    with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as name:
+        run([str(COUNTER_CONTEXT), name])
+        yield Path(name)

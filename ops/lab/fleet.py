@@ -46,6 +46,7 @@ def start(lab: Lab) -> None:
     (lab.directory / "workers").mkdir(exist_ok=True)
     for node in nodes:
         if _pid(lab, node) is None:
+            _pid_file(lab, node).unlink(missing_ok=True)  # an older worker's must not speak for it
             role = ["--control"] if node == HUB else []
             command = ["sh", "-c", services.NOTE_PID, str(_pid_file(lab, node))]
             command += [str(PODFERRY), "worker", *role]
@@ -89,6 +90,8 @@ def _send(lab: Lab, node: str, number: signal.Signals) -> None:
 
 
 def _reported(lab: Lab, node: str) -> bool:
+    if not _pid_file(lab, node).exists():
+        return False
     pid = _pid(lab, node)
     if pid is None:
         raise LabError(f"the worker on {node} has ended")

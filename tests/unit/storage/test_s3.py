@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 
@@ -38,7 +39,8 @@ class Wire:
         self.requests: list[AWSPreparedRequest] = []
 
     def answer(self, status: int, body: bytes = b"", *, length: int | None = None) -> None:
-        headers = {"Content-Length": str(len(body) if length is None else length)}
+        headers = HTTPHeaders()
+        headers["Content-Length"] = str(len(body) if length is None else length)
         self.answers.append(lambda url: AWSResponse(url, status, headers, Body(body)))
 
     def refuse(self, status: int, code: str) -> None:
@@ -54,6 +56,12 @@ class Wire:
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(request.url)
+
+    def bodies(self) -> list[bytes]:
+        return [
+            bytes(request.body) if isinstance(request.body, bytes | bytearray) else b""
+            for request in self.requests
+        ]
 
 
 @pytest.fixture
@@ -128,7 +136,7 @@ def test_short_trouble_goes_unnoticed(wire: Wire, objects: S3ObjectStore) -> Non
 
     objects.put("key", bytearray(b"data"))
 
-    assert [bytes(request.body) for request in wire.requests] == [b"data"] * 3
+    assert wire.bodies() == [b"data"] * 3
 
 
 def test_answer_that_breaks_off_is_read_again(wire: Wire, objects: S3ObjectStore) -> None:
@@ -166,7 +174,7 @@ def test_missing_credentials_are_reported(wire: Wire, monkeypatch: pytest.Monkey
     assert wire.requests == []
 
 
-def test_bucket_is_created_in_the_region_of_the_keys(wire: Wire) -> None:
+def test_bucket_is_created_in_the_region_of_the_settings(wire: Wire) -> None:
     objects = S3ObjectStore(bucket="podferry", access_key="k", secret_key="s", region="eu-north-1")
     wire.answer(404)
     wire.refuse(409, "OperationAborted")
@@ -174,7 +182,7 @@ def test_bucket_is_created_in_the_region_of_the_keys(wire: Wire) -> None:
     with pytest.raises(StoreUnavailableError):
         objects.check()
 
-    assert b"<LocationConstraint>eu-north-1<" in wire.requests[1].body
+    assert b"<LocationConstraint>eu-north-1<" in wire.bodies()[1]
 
 
 def test_bucket_that_may_not_be_looked_at_can_be_used(wire: Wire, objects: S3ObjectStore) -> None:
@@ -183,18 +191,6 @@ def test_bucket_that_may_not_be_looked_at_can_be_used(wire: Wire, objects: S3Obj
 
     with pytest.raises(StoreAccessError, match="PutObject"):
         objects.check()
-
-
-def test_server_that_ignores_conditions_is_refused(
-    wire: Wire, objects: S3ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("secrets.token_bytes", lambda _: b"probe")
-    wire.answer(200, b"probe")
-
-    with pytest.raises(StoreConfigError, match="ignores conditional writes"):
-        objects.check()
-
-    assert wire.requests[-1].method == "DELETE"
 
 
 def test_secret_is_in_no_error_or_log(
