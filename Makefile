@@ -2,18 +2,21 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 STORE ?= auto
-LAB ?= .lab
+LAB ?= $(or $(PODFERRY_LAB),.lab)
 HOSTS ?= a,b
 PY := .venv/bin/python
 
-.PHONY: help demo test unit check bench lab-up lab-down lab-status lock clean system python lab-root minio
+.PHONY: help demo demo-picture test unit check bench lab-up lab-down lab-status lock clean system python lab-root minio
 
 help: ## Show the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: system python lab-root ## Move a live container between two real Podman hosts (STORE=minio for S3)
 	@if [ "$(STORE)" = minio ]; then ops/setup/minio.sh >/dev/null; fi
 	@$(PY) ops/demo --dir $(LAB) --store $(STORE)
+
+demo-picture: system python lab-root ## Draw docs/demo.svg from a run of the demo
+	@FORCE_COLOR=1 TTY_INTERACTIVE=0 $(PY) ops/demo --dir $(LAB) --store $(STORE) 2>&1 | $(PY) ops/demo/capture.py docs/demo.svg
 
 test: system python lab-root minio ## Run every test (needs root)
 	@$(PY) -m pytest

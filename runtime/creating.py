@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.errors import UnsupportedOptionError
+from runtime.inspecting import image_reference
 from runtime.specs import Mount, NetworkAttachment, Port, RunSpec
 
 NETWORK_MODES = frozenset({"host", "none"})  # network names that stand for a mode
@@ -15,7 +17,7 @@ def create_body(spec: RunSpec) -> dict[str, Any]:
     Only the first network is in it: older engines take no more, see ``further_networks``.
     """
     body: dict[str, Any] = {
-        "Image": spec.image,
+        "Image": image_reference(spec.image),
         "Cmd": list(spec.command) or None,
         "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
@@ -35,6 +37,21 @@ def create_body(spec: RunSpec) -> dict[str, Any]:
             "EndpointsConfig": {first.name: {"Aliases": list(first.aliases)}}
         }
     return {key: value for key, value in body.items() if value is not None}
+
+
+def require_supported(spec: RunSpec) -> None:
+    """Raise UnsupportedOptionError for what would otherwise be dropped without a word."""
+    for mount in spec.mounts:
+        if mount.options and mount.type != "tmpfs":
+            raise UnsupportedOptionError("mount.options", f"only a tmpfs has any, not {mount.type}")
+        if mount.read_only and mount.type == "tmpfs":
+            raise UnsupportedOptionError(
+                "mount.read_only", "a tmpfs that is read-only holds nothing"
+            )
+    modes = [network for network in spec.networks if network.name in NETWORK_MODES]
+    if modes and (len(spec.networks) > 1 or modes[0].aliases):
+        reason = f"{modes[0].name!r} takes no aliases and no other network beside it"
+        raise UnsupportedOptionError("networks", reason)
 
 
 def further_networks(spec: RunSpec) -> tuple[NetworkAttachment, ...]:

@@ -10,7 +10,7 @@ from docker.errors import NotFound
 from urllib3.exceptions import ReadTimeoutError
 
 from runtime.connection import HANDSHAKE_SECONDS
-from runtime.creating import create_body, further_networks
+from runtime.creating import create_body, further_networks, require_supported
 from runtime.docker_images import DockerImages
 from runtime.docker_objects import DockerObjects
 from runtime.errors import (
@@ -64,6 +64,7 @@ class DockerRuntime(DockerImages, DockerObjects):
 
     def run(self, spec: RunSpec) -> str:
         """Create a container, not started; return its id (64 hex digits)."""
+        require_supported(spec)
         known: dict[str, RuntimeEngineError] = {
             "no such image": ImageNotFoundError(spec.image),
             "already in use": ContainerExistsError(spec.name),

@@ -11,7 +11,7 @@ from docker.errors import NotFound
 from runtime.building import read_build
 from runtime.connection import ANSWER_SECONDS, EngineConnection
 from runtime.errors import EngineError, ImageNotFoundError, RuntimeEngineError
-from runtime.inspecting import image_info, label_filter
+from runtime.inspecting import image_info, image_reference, label_filter
 from runtime.protocols import OnLog
 from runtime.specs import BuildSpec, ImageInfo
 from runtime.upload import Upload
@@ -46,13 +46,13 @@ class DockerImages(EngineConnection):
     def image(self, name: str) -> ImageInfo:
         """Describe a local image by name or id. Raises ImageNotFoundError."""
         with self._translating(f"inspect of {name!r}", _missing(name)):
-            return image_info(self._api.inspect_image(name))  # type: ignore[no-untyped-call]  # bare in its stubs
+            return image_info(self._api.inspect_image(image_reference(name)))  # type: ignore[no-untyped-call]  # bare in its stubs
 
     def save_image(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
         """Stream an image as a docker-archive tar, which keeps its id."""
         return self._download(
             f"save of {name!r}",
-            f"/images/{name}/get",
+            f"/images/{image_reference(name)}/get",
             on=_missing(name),
         )
 
@@ -68,7 +68,7 @@ class DockerImages(EngineConnection):
     def remove_image(self, name: str, *, force: bool = False) -> None:
         """Remove an image; one that is absent is no error."""
         with self._translating(f"removal of {name!r}"), suppress(NotFound):
-            self._api.remove_image(name, force=force)
+            self._api.remove_image(image_reference(name), force=force)
 
     def find_images(self, labels: Mapping[str, str]) -> list[ImageInfo]:
         """List images that carry all ``labels``. An empty filter raises ValueError."""

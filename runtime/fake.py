@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from runtime.creating import require_supported
 from runtime.errors import (
     CheckpointUnsupportedError,
     ContainerExistsError,
@@ -76,6 +77,7 @@ class FakeRuntime(FakeImages, FakeObjects):
     @faulty
     def run(self, spec: RunSpec) -> str:
         """Create a container; anonymous volumes get a name of 64 hex digits."""
+        require_supported(spec)
         image = self._image(spec.image)
         self._require_free(spec.name)
         for network in spec.networks:
@@ -261,7 +263,9 @@ class FakeRuntime(FakeImages, FakeObjects):
         except ValueError as error:
             raise RestoreFailedError(archive, str(error)) from error
         made = restored.container
-        made.spec = made.spec.model_copy(update={"name": spec.name or made.spec.name})
+        if spec.name:  # a container under another name is another container, as Podman has it
+            made.id = secrets.token_hex(32)
+            made.spec = made.spec.model_copy(update={"name": spec.name})
         self._require_free(made.id, made.spec.name)
         if made.image_id not in self.images:
             raise ImageNotFoundError(restored.image)

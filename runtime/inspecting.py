@@ -5,6 +5,7 @@ Shapes are those of the Docker Engine API as Podman 5.4's compatible socket fill
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ DEFAULT_NETWORKS = frozenset({"podman", "bridge"})  # Podman's and Docker's own 
 LOCAL_REGISTRY = "localhost/"  # what Podman puts before the name of an image built here
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what an engine reports for "all"
 NANOSECONDS = 1e9
+_BARE_ID = re.compile(r"^[0-9a-f]{64}$")
 
 _STATES = {
     "created": ContainerState.CREATED,
@@ -142,7 +144,13 @@ def bare_id(identifier: str) -> str:
     return identifier.removeprefix("sha256:")
 
 
+def image_reference(name: str) -> str:
+    """Spell an image for a request: Podman takes a bare id that it does not know for a bad name."""
+    return f"sha256:{name}" if _BARE_ID.match(name) else name
+
+
 def _mounts(container: Mapping[str, Any]) -> tuple[Mount, ...]:
+    """Return the mounts by target: Podman lists them in another order after each restore."""
     mounts = [
         Mount(
             type=mount["Type"],
@@ -156,7 +164,7 @@ def _mounts(container: Mapping[str, Any]) -> tuple[Mount, ...]:
     tmpfs: Mapping[str, str] = container["HostConfig"].get("Tmpfs") or {}
     for target, options in tmpfs.items():
         mounts.append(Mount(type="tmpfs", target=target, options=options))
-    return tuple(mounts)
+    return tuple(sorted(mounts, key=lambda mount: mount.target))
 
 
 def _ports(bindings: Mapping[str, Sequence[Mapping[str, str]] | None]) -> tuple[Port, ...]:
@@ -179,15 +187,19 @@ def _port(key: str, target: Mapping[str, str]) -> Port:
 
 
 def _networks(container: Mapping[str, Any]) -> tuple[NetworkAttachment, ...]:
-    """Return the networks, none for the engine's default one, without the engine's own alias."""
-    short_id = container["Id"][:SHORT_ID_DIGITS]
+    """Return the networks, none for the engine's default one.
+
+    Podman makes aliases of the short id and of the host name by itself, the latter once more at
+    each restore.
+    """
+    made_up = {container["Id"][:SHORT_ID_DIGITS], container["Config"].get("Hostname")}
     networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
     if set(networks) <= DEFAULT_NETWORKS:
         return ()
     return tuple(
         NetworkAttachment(
             name=name,
-            aliases=tuple(alias for alias in network.get("Aliases") or () if alias != short_id),
+            aliases=tuple(a for a in network.get("Aliases") or () if a not in made_up),
         )
-        for name, network in networks.items()
+        for name, network in sorted(networks.items())
     )

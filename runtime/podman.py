@@ -183,7 +183,7 @@ class PodmanRuntime(DockerRuntime):
                 method="POST",
                 operation=f"restore of {container!r}",
                 params={"keep": spec.keep, **_restore_params(spec)},
-                on={"no such container": ContainerNotFoundError(container)},
+                on={"failed to find container": ContainerNotFoundError(container)},
             )
         except EngineError as error:
             raise RestoreFailedError(container, error.reason) from error

@@ -11,8 +11,13 @@ from runtime.errors import (
     RuntimeEngineError,
 )
 
-# Podman 5.4 pulls an image that it does not have, so these say that it has none of this name.
-_NO_IMAGE = re.compile(r'initializing source docker://(\S+): |short-name "([^"]+)" did not resolve')
+# Podman 5.4 pulls an image whose name it does not have, so the first two say that it has none; the
+# third comes when another image has the name.
+_NO_IMAGE = (
+    re.compile(r"initializing source docker://(\S+): "),
+    re.compile(r'short-name "([^"]+)" did not resolve'),
+    re.compile(r'locating image with ID "([0-9a-f]+)": image not known'),
+)
 _NAME_IN_USE = re.compile(r'container name "([^"]+)" is already in use')
 _ID_IN_USE = "that ID is already in use"
 
@@ -22,8 +27,9 @@ def restore_error(archive: str, reason: str) -> RuntimeEngineError:
 
     Podman does not say which id is in use; ContainerExistsError then carries the archive's name.
     """
-    if found := _NO_IMAGE.search(reason):
-        return ImageNotFoundError(found[1] or found[2])
+    for missing in _NO_IMAGE:
+        if found := missing.search(reason):
+            return ImageNotFoundError(found[1])
     if found := _NAME_IN_USE.search(reason):
         return ContainerExistsError(found[1])
     if _ID_IN_USE in reason:

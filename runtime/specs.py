@@ -144,7 +144,7 @@ class CheckpointSpec(Spec):
 
 
 class RestoreSpec(Spec):
-    """Options of a restore. ``name`` empty keeps the name in the archive."""
+    """Options of a restore. ``name`` empty keeps the archive's name and id; else the id is new."""
 
     name: str = ""
     tcp_established: bool = True
@@ -199,7 +199,7 @@ class ContainerInfo(Spec):
 
     @property
     def volumes(self) -> tuple[str, ...]:
-        """Names of its volumes, named and anonymous, in mount order."""
+        """Names of its volumes, named and anonymous, in the order of its mounts."""
         return tuple(m.source for m in self.spec.mounts if m.type == "volume")
 
 

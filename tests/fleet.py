@@ -5,23 +5,24 @@ What a test asserts about containers is asked at the hosts' own Podman sockets.
 
 from __future__ import annotations
 
+import json
 import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from os import kill
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis import Redis
 
 from podferry import Client, EventType, RunSpec, Settings, Unit, Workflow
-from runtime import ContainerInfo, ContainerNotFoundError, PodmanRuntime
+from runtime import ContainerInfo, ContainerNotFoundError, Mount, PodmanRuntime
 from tests.lab import Lab, counter_context
 
 PODFERRY = str(Path(sys.executable).with_name("podferry"))
@@ -107,6 +108,22 @@ class Fleet:
             timeout=COMMAND_SECONDS,
         )
 
+    def start_command(self, *words: str) -> subprocess.Popen[str]:
+        """Start a podferry command; ``finished`` waits for its end."""
+        return subprocess.Popen(
+            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def finished(self, process: subprocess.Popen[str]) -> Done:
+        """A started command's end."""
+        with process:
+            try:
+                stdout, stderr = process.communicate(timeout=COMMAND_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Done(process.args, process.returncode, stdout, stderr)
+
     def workflow(self, *words: str, code: int = 0) -> Workflow:
         """Run a podferry command that ends with this exit code, and a workflow."""
         return ended(self.run(*words, "-o", "json"), code)
@@ -114,6 +131,13 @@ class Fleet:
     def refused(self, *words: str) -> str:
         """Run a podferry command that is refused; return the one line that says why."""
         return complaint(self.run(*words))
+
+    def checkpoints(self, name: str) -> list[dict[str, Any]]:
+        """The checkpoints that are listed of a workload."""
+        done = self.run("checkpoints", name, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
 
     def python(self, program: str, *arguments: str) -> str:
         """Run a Python program where the archive store can be reached, with its settings."""
@@ -195,10 +219,28 @@ class Workload:
         self.volume = f"{self.name}-data"
         self.network = f"{self.name}-net"
 
-    def start(self, spec: RunSpec, host: str = "a") -> State:
+    def spec(
+        self,
+        *,
+        memory_mib: int = 8,
+        volume: bool = False,
+        **fields: Any,  # noqa: ANN401 -- RunSpec checks them
+    ) -> RunSpec:
+        """How to make it; its volume is mounted at /data."""
+        mount = Mount(type="volume", source=self.volume, target="/data")
+        return RunSpec(
+            name=self.name,
+            image=fields.pop("image", IMAGE),
+            env={"MEMORY_MIB": str(memory_mib)},
+            mounts=(mount,) if volume else (),
+            stop_timeout_seconds=0,
+            **fields,
+        )
+
+    def start(self, spec: RunSpec | None = None, host: str = "a") -> State:
         """Make it on a host and return its state once it counts."""
         runtime = self.fleet.runtime(host)
-        runtime.start(runtime.run(spec))
+        runtime.start(runtime.run(spec or self.spec()))
         return self.counting(host)
 
     def on(self, host: str) -> ContainerInfo | None:

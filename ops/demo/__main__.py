@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from containers import Container, State
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from shell import DemoError, Lab
@@ -57,7 +58,7 @@ def play(lab: Lab, store: str) -> dict[str, Any]:
     where = "MinIO" if lab.uses_minio else "a local directory"
     console.rule("[bold]1. A live container moves from host a to host b", align="left")
     console.print(f"Archives travel through {where}.\n")
-    lab.podferry("build", lab.context(), "--tag", "counter", "--host", "a")
+    lab.podferry("build", lab.context(), "--tag", "counter", "--host", "a", quiet=True)
     moved = move(lab, counter)
     console.print()
     console.rule("[bold]2. A move fails for real: host b has lost its CRIU", align="left")
@@ -119,7 +120,12 @@ def fail(lab: Lab, container: Container) -> dict[str, Any]:
 def comparison(before: State, after: State, stored: int) -> Table:
     """The same process before and after, side by side."""
     table = Table(
-        "", "host a, before", "host b, after", title="The same process", title_justify="left"
+        "",
+        "host a, before",
+        "host b, after",
+        title="The same process",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
     table.add_row("counter in memory", str(before.counter), str(after.counter))
     table.add_row("id chosen at start", before.boot_id, after.boot_id)
@@ -131,7 +137,9 @@ def comparison(before: State, after: State, stored: int) -> Table:
 
 def steps_table(workflow: dict[str, Any]) -> Table:
     """Where the time went."""
-    table = Table("step", "host", "seconds", title="Steps", title_justify="left")
+    table = Table(
+        "step", "host", "seconds", title="Steps", title_justify="left", box=box.SIMPLE_HEAD
+    )
     for step in workflow["steps"]:
         table.add_row(step["unit"], step["host"], f"{duration(step):.2f}")
     return table

@@ -60,11 +60,19 @@ class Lab:
             raise DemoError(done.stderr.strip())
         return os.path.relpath(path)
 
-    def podferry(self, *words: str, expect: int = 0) -> dict[str, Any]:
-        """Type a podferry command in the hub's network; return the workflow it ends with."""
+    def podferry(self, *words: str, expect: int = 0, quiet: bool = False) -> dict[str, Any]:
+        """Type a podferry command in the hub's network; return the workflow it ends with.
+
+        ``quiet`` shows its progress only when it fails.
+        """
         print(f"$ podferry {shlex.join(words)}", flush=True)
         command = self._command("exec", "hub", "--", str(PODFERRY), *words, "-o", "json")
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        progress = subprocess.PIPE if quiet else None
+        done = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=progress, text=True
+        )
+        if done.returncode != expect and done.stderr:
+            print(done.stderr, file=sys.stderr)
         if done.returncode != expect:
             raise DemoError(f"podferry {words[0]} ended with exit code {done.returncode}")
         workflow: dict[str, Any] = json.loads(done.stdout)

@@ -19,7 +19,10 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python3 ops/lab", description=__doc__)
     parser.add_argument(
-        "--dir", type=Path, default=Path(".lab"), help="the lab's directory (default: .lab)"
+        "--dir",
+        type=Path,
+        default=Path(os.environ.get("PODFERRY_LAB", ".lab")),
+        help="the lab's directory (default: $PODFERRY_LAB, else .lab)",
     )
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)

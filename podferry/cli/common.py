@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -79,7 +80,9 @@ def print_json(value: object) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table on standard output; without a terminal it is as wide as it must be."""
-    table = Table(*columns, title=title or None, title_justify="left")
+    table = Table(
+        *columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)

@@ -11,7 +11,11 @@ from tasks.units.engine import engine, image_present, lookup
 
 
 def describe(step: Step) -> Result:
-    """Describe the source's container; refuse one that cannot be moved."""
+    """Describe the source's container; refuse one that cannot be moved.
+
+    The store is asked too, here and on the target: once the container is stopped, a store that is
+    away costs downtime.
+    """
     runtime = engine(step)
     info = runtime.inspect(step.workflow.workload)
     if info.state is not ContainerState.RUNNING:
@@ -23,6 +27,7 @@ def describe(step: Step) -> Result:
     if info.dependencies:
         raise NotMovableError(info.name, f"it depends on {', '.join(info.dependencies)}")
     facts = WorkloadFacts.of(info, runtime.image(info.image_id))
+    step.context.archives.check()
     if step.workflow.kind is Kind.MIGRATE:
         _refuse_shared_volumes(step, facts)
     return facts.model_dump(mode="json")
@@ -48,6 +53,7 @@ def preflight(step: Step) -> Result:
                 facts.name,
                 f"{step.record.host} already has a volume {volume!r}; remove or rename it",
             )
+    step.context.archives.check()
     present = image_present(runtime, facts.image, facts.image_id)
     return TargetFacts(image_present=present).model_dump(mode="json")
 

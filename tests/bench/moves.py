@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ MIB = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """One move, timed in seconds from the first command to the end of the last."""
+    """One move, timed in seconds from the first command to the end of the last.
+
+    ``waits`` says where the time went that no step took.
+    """
 
     total: float
     downtime: float
     steps: dict[str, float]
+    waits: dict[str, float]
     archive_mib: float
 
 
@@ -44,15 +49,24 @@ def podferry(lab: Lab, *words: str) -> dict[str, Any]:
 
 def ours(workload: Workload) -> Move:
     """``podferry migrate``."""
-    began = time.monotonic()
+    began, began_at = time.monotonic(), time.time()
     workflow = podferry(workload.lab, "migrate", workload.name, "--to", "b")
-    total = time.monotonic() - began
-    moved_at = time.time()
-    stored = next(s["result"]["bytes"] for s in workflow["steps"] if s["unit"] == "checkpoint")
+    total, ended_at = time.monotonic() - began, time.time()
+    steps = workflow["steps"]
+    stored = next(step["result"]["bytes"] for step in steps if step["unit"] == "checkpoint")
     return Move(
         total=total,
-        downtime=workload.downtime(moved_at),
-        steps={step["unit"]: _seconds(step) for step in workflow["steps"]},
+        downtime=workload.downtime(ended_at),
+        steps={step["unit"]: _moment(step["ended"]) - _moment(step["started"]) for step in steps},
+        waits={
+            "command start": _moment(workflow["created"]) - began_at,
+            "first step": _moment(steps[0]["started"]) - _moment(workflow["created"]),
+            "between steps": sum(
+                _moment(later["started"]) - _moment(step["ended"])
+                for step, later in pairwise(steps)
+            ),
+            "command end": ended_at - _moment(steps[-1]["ended"]),
+        },
         archive_mib=stored / MIB,
     )
 
@@ -83,7 +97,7 @@ def by_hand(compress: str, workload: Workload) -> Move:
     size = on_a.stat().st_size
     on_a.unlink()
     on_b.unlink()
-    return Move(total=total, downtime=downtime, steps=steps, archive_mib=size / MIB)
+    return Move(total=total, downtime=downtime, steps=steps, waits={}, archive_mib=size / MIB)
 
 
 MOVERS: dict[str, Mover] = {
@@ -100,6 +114,5 @@ def tidy(lab: Lab, workload: Workload) -> None:
     os.sync()  # or the next move shares the disk with what this one wrote
 
 
-def _seconds(step: dict[str, Any]) -> float:
-    began, ended = (datetime.fromisoformat(step[key]) for key in ("started", "ended"))
-    return (ended - began).total_seconds()
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

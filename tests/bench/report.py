@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, zip_longest
 from typing import Any
 
 from rich.console import Console
@@ -52,11 +53,24 @@ def _moves(size: str, methods: dict[str, Any]) -> Table:
 
 
 def _steps(size: str, methods: dict[str, Any]) -> Table:
-    table = Table("", "seconds per step", title=f"Steps, {size} MiB", title_justify="left")
-    for name, method in methods.items():
-        steps = [f"{step} {took:.2f}" for step, took in method["steps_seconds"].items()]
-        table.add_row(name, ", ".join((*steps, f"between {method['overhead_seconds']:.2f}")))
+    """Every method's steps, then what its total has beyond them."""
+    table = Table(title=f"Seconds per step, {size} MiB", title_justify="left")
+    for name in methods:
+        table.add_column(name)
+        table.add_column("s", justify="right")
+    columns = [_step_cells(method) for method in methods.values()]
+    for cells in zip_longest(*columns, fillvalue=("", "")):
+        table.add_row(*chain.from_iterable(cells))
     return table
+
+
+def _step_cells(method: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        *method["steps_seconds"].items(),
+        ("outside the steps", method["overhead_seconds"]),
+        *((f"  {name}", took) for name, took in method["waits_seconds"].items()),
+    ]
+    return [(name, f"{took:.2f}") for name, took in rows]
 
 
 def _memory(memory: dict[str, Any]) -> Table:

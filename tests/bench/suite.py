@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,14 +13,13 @@ from typing import Any
 from tests.bench.memory import Samples, measure, sampling
 from tests.bench.moves import MOVERS, Move, ours, podferry, tidy
 from tests.bench.workload import Workload
-from tests.lab import ROOT, Lab, lab
+from tests.lab import Lab, counter_context, lab
 
 HOSTS = {"source": "a", "target": "b"}
 LIMIT_MIB = 150.0  # above idle, for each worker with its children
 IDLE_SECONDS = 2.0
 WARM_UP_MIB = 16
 ENTRIES = 5
-CONTEXT = ROOT / "ops" / "lab" / "images" / "context.sh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +44,8 @@ def run(plan: Plan) -> dict[str, Any]:
 def _prepared() -> Iterator[Lab]:
     """A lab with workers and, by a first small move, the image on both hosts."""
     _say("two Podman hosts, a hub with MinIO, three workers; a first move carries the image")
-    with lab(tuple(HOSTS.values()), minio="yes") as made:
+    with lab(tuple(HOSTS.values()), minio="yes") as made, counter_context() as context:
         made.call("workers", "start")
-        context = made.dir / "context"
-        subprocess.run([str(CONTEXT), str(context)], check=True, stdout=subprocess.DEVNULL)
         podferry(made, "build", str(context), "--tag", "counter", "--host", "a")
         first = Workload.start(made, "warm-up", WARM_UP_MIB)
         ours(first)
@@ -80,16 +76,20 @@ def _compare(made: Lab, size: int, runs: int) -> dict[str, Any]:
 
 
 def _medians(moves: list[Move]) -> dict[str, Any]:
-    steps = {name: statistics.median(move.steps[name] for move in moves) for name in moves[0].steps}
     return {
         "total_seconds": statistics.median(move.total for move in moves),
         "downtime_seconds": statistics.median(move.downtime for move in moves),
         "archive_mib": statistics.median(move.archive_mib for move in moves),
-        "steps_seconds": steps,
+        "steps_seconds": _by_name([move.steps for move in moves]),
+        "waits_seconds": _by_name([move.waits for move in moves]),
         "overhead_seconds": statistics.median(m.total - sum(m.steps.values()) for m in moves),
         "totals_seconds": [move.total for move in moves],
         "downtimes_seconds": [move.downtime for move in moves],
     }
+
+
+def _by_name(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
 def _watch(made: Lab, size: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from runtime import (
     RestoreFailedError,
     RestoreSpec,
     RunSpec,
+    UnsupportedOptionError,
     VolumeExistsError,
     VolumeInUseError,
     VolumeSpec,
@@ -93,6 +95,8 @@ def test_a_missing_image(subject: Subject) -> None:
     with pytest.raises(ImageNotFoundError) as caught:
         subject.create(image=name)
     assert caught.value.image == name
+    with pytest.raises(ImageNotFoundError):
+        subject.create(image="0" * 64)
 
 
 def test_what_is_no_image_is_not_loaded(subject: Subject) -> None:
@@ -146,6 +150,20 @@ def test_a_name_is_used_once(subject: Subject) -> None:
     with pytest.raises(ContainerExistsError) as caught:
         subject.create(name="twice")
     assert caught.value.container == "twice"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mounts": (Mount(type="volume", source="v", target="/v", options="noexec"),)},
+        {"mounts": (Mount(type="tmpfs", target="/t", read_only=True),)},
+        {"networks": (NetworkAttachment(name="host", aliases=("web",)),)},
+        {"networks": (NetworkAttachment(name="podman"), NetworkAttachment(name="none"))},
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(subject: Subject, changes: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedOptionError):
+        subject.create(**changes)
 
 
 def test_an_unknown_container(subject: Subject) -> None:

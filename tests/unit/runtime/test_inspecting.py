@@ -137,7 +137,7 @@ def test_the_info_around_the_spec() -> None:
     assert info.image_id == container["Image"].removeprefix("sha256:")
     assert info.state is ContainerState.RUNNING
     assert info.pid == container["State"]["Pid"] > 0
-    assert info.volumes == ("vol1", anonymous_volume(container))
+    assert info.volumes == (anonymous_volume(container), "vol1")
     assert info.health == HealthCheck(
         command=("/bin/sh", "-c", "test -e /bin/sh"),
         interval_seconds=2,
@@ -178,7 +178,7 @@ def test_states_that_callers_do_not_tell_apart() -> None:
 
 @pytest.mark.parametrize(
     ("digests", "expected"),
-    [(["localhost/a@sha256:1"], False), (["docker.io/library/a@sha256:1"], True), (None, False)],
+    [(["localhost/a@sha256:1"], False), (["registry.example/a@sha256:1"], True), (None, False)],
 )
 def test_only_a_registrys_image_can_be_pulled_again(
     digests: list[str] | None, expected: bool

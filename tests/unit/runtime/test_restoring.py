@@ -11,14 +11,20 @@ PULL = (
     'Get "https://localhost/v2/": dial tcp 127.0.0.1:443: connect: connection refused'
 )
 SHORT = 'short-name "pf/d:1" did not resolve to an alias and no unqualified-search registries'
+OTHER = (
+    'creating container storage: reading image "3a8f": locating image with ID "3a8f": '
+    "image not known"
+)
 NAME = (
     'creating container storage: the container name "e1" is already in use by 96fd3f. '
     "You have to remove that container to be able to reuse that name: that name is already in use"
 )
 
 
-@pytest.mark.parametrize(("reason", "image"), [(PULL, "localhost/pf/d:1"), (SHORT, "pf/d:1")])
-def test_a_pull_means_that_the_image_is_missing(reason: str, image: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "image"), [(PULL, "localhost/pf/d:1"), (SHORT, "pf/d:1"), (OTHER, "3a8f")]
+)
+def test_what_says_that_the_image_is_missing(reason: str, image: str) -> None:
     error = restore_error("c1", reason)
 
     assert isinstance(error, ImageNotFoundError)

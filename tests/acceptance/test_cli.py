@@ -1,0 +1,158 @@
+"""What a person sees who mistypes, or whose servers are away. No server is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from podferry.cli.main import app, main
+from tests.acceptance.console import commands
+from tests.lab import ROOT
+from workers.settings import Settings
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def podferry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Type a command in an environment that holds only what the test gives."""
+
+    def run(*words: str, **environment: str) -> Done:
+        for name in [n for n in os.environ if n.startswith("PODFERRY_")]:
+            monkeypatch.delenv(name)
+        for name, value in {"XDG_STATE_HOME": "/nonexistent", **environment}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["podferry", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        output = capsys.readouterr()
+        code = left.value.code
+        return Done(code if isinstance(code, int) else 0, output.out, output.err)
+
+    return run
+
+
+def complaint(done: Done) -> str:
+    """The one line on standard error of a command that failed."""
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_help_names_every_command(podferry: Run) -> None:
+    done = podferry("--help")
+    assert done.returncode == 0
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"  {command.callback.__name__} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ps",),
+        ("hosts",),
+        ("workers",),
+        ("status",),
+        ("status", "migrate-1"),
+        ("migrate", "web", "--to", "b"),
+        ("checkpoint", "web"),
+        ("cancel", "migrate-1"),
+        ("resume", "migrate-1"),
+        ("worker", "--control"),
+    ],
+)
+def test_a_broker_that_is_away_is_named(podferry: Run, words: tuple[str, ...]) -> None:
+    line = complaint(podferry(*words, PODFERRY_REDIS_URL=NOWHERE, PODFERRY_STORE_URL="memory://"))
+    assert "127.0.0.1:1" in line
+    assert "does not answer" in line
+
+
+def test_a_password_is_never_shown(podferry: Run) -> None:
+    url = "redis://:s3cret@127.0.0.1:1/0"
+    assert "s3cret" not in complaint(podferry("ps", PODFERRY_REDIS_URL=url))
+
+
+def test_without_any_settings_the_next_step_is_named(podferry: Run) -> None:
+    assert "podferry dev" in complaint(podferry("ps"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("ps", "--redis", "nonsense"), "redis://HOST:PORT/0"),
+        (("worker", "--redis", NOWHERE), "--host NAME, --control, or both"),
+        (("worker", "--host", "UPPER", "--redis", NOWHERE), "host"),
+        (("up", "web", "--name", "w", "--host", "a", "-v", "oops"), "--volume wants"),
+        (("up", "web", "--name", "w", "--host", "a", "-p", "oops"), "--publish wants"),
+        (("up", "web", "--name", "w", "--host", "a", "-e", "oops"), "--env wants"),
+        (("up", "web", "--name", "a b", "--host", "a"), "name"),
+        (("up", "web", "--name", "w", "--host", "a", "--restart", "maybe"), "name"),
+    ],
+)
+def test_bad_input_is_one_clear_line(podferry: Run, words: tuple[str, ...], expected: str) -> None:
+    assert expected in complaint(podferry(*words))
+
+
+def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
+    for words in (("migrat",), ("migrate", "web"), ("migrate", "web", "--too", "b")):
+        done = podferry(*words)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_documented_commands_and_options_exist(podferry: Run) -> None:
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    shown = [c.split() for d in documents for c in commands(d) if c.startswith("podferry ")]
+    assert shown
+    for words in shown:
+        help_text = podferry(words[1], "--help").stdout
+        assert help_text, words
+        for option in (w.partition("=")[0] for w in words if w.startswith("--")):
+            assert option in help_text, words
+
+
+def test_documented_make_targets_exist() -> None:
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {c.split()[1] for d in documents for c in commands(d) if c.startswith("make ")}
+    assert targets
+    for target in targets:
+        assert f"\n{target}:" in makefile, target
+
+
+def test_settings_are_documented() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text()
+    for name in Settings.model_fields:
+        assert f"`PODFERRY_{name.upper()}`" in text, name
+
+
+def test_the_installed_command_works() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("podferry")), "ps", "--redis", NOWHERE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "does not answer" in complaint(Done(done.returncode, done.stdout, done.stderr))

@@ -1,0 +1,263 @@
+"""PodmanRuntime between two real hosts: what the contract with its fake cannot show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from runtime import (
+    CheckpointSpec,
+    CheckpointUnsupportedError,
+    ContainerState,
+    ExecFailedError,
+    HealthCheck,
+    Mount,
+    NetworkAttachment,
+    NetworkSpec,
+    PodmanRuntime,
+    Port,
+    RestoreSpec,
+    VolumeSpec,
+)
+from tests.contract.conftest import CONTAINERFILE, Subject, busybox_of, wait_for, write_context
+from tests.lab import Lab, lab
+
+pytestmark = pytest.mark.integration
+
+IMAGE = "localhost/integration/shell:1"
+HEALTHCHECK = "HEALTHCHECK --interval=2s --retries=5 CMD test -e /bin/sh\n"
+# About 64 MiB that cannot be shared or compressed, in the memory of one shell.
+HOLDS_64_MIB = (
+    "data=$(head -c 50331648 /dev/urandom | base64 -w 0); token=$(echo $data | md5sum);"
+    " while :; do echo $token > /token; sleep 0.05; done"
+)
+HAS_A_CONNECTION = (
+    "nc -ll -p 7000 -e cat & sleep 0.2; mkfifo /in; nc 127.0.0.1 7000 < /in > /out & exec 3> /in;"
+    " n=0; while :; do n=$((n+1)); echo $n >&3; tail -n 1 /out > /token; sleep 0.05; done"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosts:
+    lab: Lab
+    a: Subject
+    b: Subject
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    with lab(["a", "b"]) as made:
+        context = write_context(tmp_path_factory.mktemp("context"), busybox_of(made, "a"))
+        (context / "Containerfile").write_text(CONTAINERFILE + HEALTHCHECK)
+        a, b = (
+            Subject(runtime=PodmanRuntime(made.socket(host)), context=context, image=IMAGE)
+            for host in ("a", "b")
+        )
+        a.build(IMAGE)
+        with a.runtime.save_image(IMAGE) as chunks:
+            b.runtime.load_image(chunks)
+        yield Hosts(lab=made, a=a, b=b)
+        for subject in (a, b):
+            assert isinstance(subject.runtime, PodmanRuntime)
+            subject.runtime.close()
+
+
+@pytest.fixture
+def hosts(two: Hosts) -> Iterator[Hosts]:
+    yield two
+    two.a.clean()
+    two.b.made.extend(two.a.made)
+    two.b.clean()
+
+
+def test_memory_moves_through_a_pipe_of_streams(hosts: Hosts) -> None:
+    container = hosts.a.start(name="big", command=("sh", "-c", HOLDS_64_MIB))
+    token = hosts.a.token(container)
+    size = 0
+
+    with hosts.a.runtime.checkpoint(container, CheckpointSpec()) as chunks:
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in chunks:
+                size += len(chunk)
+                yield chunk
+
+        hosts.b.runtime.restore(counted(), RestoreSpec(), archive="c1")
+
+    assert size > 64 << 20
+    assert hosts.b.token(container) == token
+    assert hosts.b.runtime.inspect("big").spec == hosts.a.runtime.inspect("big").spec
+
+
+def test_hanging_up_in_the_middle_of_an_export(hosts: Hosts) -> None:
+    container = hosts.a.start(command=("sh", "-c", HOLDS_64_MIB))
+    token = hosts.a.token(container)
+
+    with hosts.a.runtime.checkpoint(container, CheckpointSpec()) as chunks:
+        got = 0
+        while got < 20 << 20:
+            got += len(next(chunks))
+    hosts.a.runtime.restore_in_place(container, RestoreSpec())
+
+    assert hosts.a.token(container) == token
+
+
+def test_restored_in_place_while_the_export_is_still_read(hosts: Hosts) -> None:
+    container = hosts.a.start(command=("sh", "-c", HOLDS_64_MIB))
+    token = hosts.a.token(container)
+
+    with hosts.a.runtime.checkpoint(container, CheckpointSpec()) as chunks:
+        first = next(chunks)
+        hosts.a.runtime.restore_in_place(container, RestoreSpec())
+        assert hosts.a.runtime.inspect(container).state is ContainerState.RUNNING
+        archive = first + b"".join(chunks)
+
+    assert hosts.a.token(container) == token
+    hosts.a.runtime.remove(container, force=True)
+    hosts.b.runtime.restore([archive], RestoreSpec(), archive="c1")
+    assert hosts.b.token(container) == token
+
+
+def test_a_live_connection_survives(hosts: Hosts) -> None:
+    container = hosts.a.start(command=("sh", "-c", HAS_A_CONNECTION))
+    before = int(hosts.a.token(container))
+
+    archive = hosts.a.archive(container)
+    hosts.b.runtime.restore([archive], RestoreSpec(), archive="c1")
+
+    assert int(wait_for(lambda: hosts.b.token(container), "an echo")) >= before
+    moved = int(hosts.b.token(container))
+    wait_for(lambda: int(hosts.b.token(container)) > moved, "another echo")
+
+
+def test_everything_around_a_container_is_the_same_after_a_move(hosts: Hosts) -> None:
+    for subject in (hosts.a, hosts.b):
+        for name in ("front", "back"):
+            subject.runtime.create_network(NetworkSpec(name=name, labels={"of": "test"}))
+    hosts.a.runtime.create_volume(VolumeSpec(name="state", labels={"of": "test"}))
+    container = hosts.a.start(
+        name="full",
+        env={"A": "b"},
+        labels={"l": "v"},
+        hostname="mail",
+        tty=True,
+        mounts=(
+            Mount(type="volume", source="state", target="/state"),
+            Mount(type="volume", target="/anonymous"),
+            Mount(type="tmpfs", target="/scratch", options="size=1m"),
+        ),
+        ports=(Port(container_port=80, host_port=18080, host_ip="127.0.0.1"),),
+        networks=(
+            NetworkAttachment(name="back", aliases=("db",)),
+            NetworkAttachment(name="front", aliases=("web", "www")),
+        ),
+        host_config={"CapAdd": ["CAP_NET_ADMIN"], "Memory": 1 << 27},
+    )
+    before = hosts.a.runtime.inspect(container)
+
+    archive = hosts.a.archive(container)
+    hosts.b.runtime.restore([archive], RestoreSpec(), archive="c1")
+
+    after = hosts.b.runtime.inspect(container)
+    assert after.spec == before.spec
+    assert after.health == before.health
+    assert before.spec.hostname == "mail"
+    assert [network.aliases for network in before.spec.networks] == [("db",), ("web", "www")]
+    hosts.b.runtime.remove(container, force=True, volumes=True)
+    hosts.b.runtime.run(before.spec)
+    assert hosts.b.runtime.inspect("full").spec == before.spec
+
+
+def test_a_health_check_survives_the_build(hosts: Hosts) -> None:
+    health = hosts.a.runtime.inspect(hosts.a.create()).health
+
+    assert health == HealthCheck(
+        command=("/bin/sh", "-c", "test -e /bin/sh"),
+        interval_seconds=2,
+        timeout_seconds=30,
+        retries=5,
+    )
+
+
+def test_a_command_that_does_not_end_in_time(hosts: Hosts) -> None:
+    container = hosts.a.start()
+    token, begin = hosts.a.token(container), time.monotonic()
+
+    with pytest.raises(ExecFailedError, match=r"within 0\.5 s"):
+        hosts.a.runtime.exec(container, ("sleep", "30"), timeout_seconds=0.5)
+    with pytest.raises(ExecFailedError, match=r"within 0\.5 s"):
+        hosts.a.runtime.exec(container, ("yes",), timeout_seconds=0.5)
+
+    assert time.monotonic() - begin < 5
+    hosts.a.archive(container)
+    hosts.a.runtime.restore_in_place(container, RestoreSpec())
+    assert hosts.a.token(container) == token
+
+
+def test_exec_options(hosts: Hosts) -> None:
+    container = hosts.a.start(env={"A": "of the container"})
+    command = ("sh", "-c", "echo $(id -u) $PWD $A $B; echo wrong >&2; kill -9 $$")
+
+    result = hosts.a.runtime.exec(container, command, user="1234", workdir="/bin", env={"B": "own"})
+
+    assert result.exit_code == 137
+    assert sorted(result.output.splitlines()) == [b"1234 /bin of the container own", b"wrong"]
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_logs(hosts: Hosts, tty: bool) -> None:
+    script = "for n in 1 2 3; do echo line $n; done; echo error >&2"
+    container = hosts.a.create(command=("sh", "-c", script), tty=tty)
+    runtime = hosts.a.runtime
+    runtime.start(container)
+    wait_for(lambda: runtime.inspect(container).state is ContainerState.EXITED, "its end")
+
+    everything = b"".join(runtime.logs(container)).split()
+    last = b"".join(runtime.logs(container, tail=1)).split()
+
+    assert everything == b"line 1 line 2 line 3 error".split()
+    assert last == [b"error"]
+
+
+def test_a_container_of_a_pod_may_depend_on_its_infra_container(hosts: Hosts) -> None:
+    def podman(*command: str) -> str:
+        done = hosts.lab.enter("a", "podman", *command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    podman("pod", "create", "--infra-image", IMAGE, "--infra-command", "sleep 1000", "group")
+    member = podman("create", "--pod", "group", IMAGE, "sh", "-c", "while :; do sleep 1; done")
+    podman("start", member)
+    info = hosts.a.runtime.inspect(member)
+    assert len(info.dependencies) == 1
+    assert info.pod
+
+    assert hosts.a.archive(member)
+    podman("pod", "rm", "--force", "--time", "0", "group")
+
+
+def test_another_dependency_is_refused_before_the_process_is_touched(hosts: Hosts) -> None:
+    other = hosts.a.start(name="other")
+    container = hosts.a.start(host_config={"PidMode": f"container:{other}"})
+
+    with (
+        pytest.raises(CheckpointUnsupportedError, match=other),
+        hosts.a.runtime.checkpoint(container, CheckpointSpec()),
+    ):
+        pass
+
+    assert hosts.a.runtime.inspect(container).state is ContainerState.RUNNING
+    hosts.a.runtime.remove(container, force=True)
+
+
+def test_an_engine_that_is_not_there(tmp_path: Path, two: Hosts) -> None:
+    here = PodmanRuntime(f"unix://{two.lab.socket('a')}")
+    here.ping()
+    here.close()
+    here.ping()
+    here.close()
