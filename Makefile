@@ -4,6 +4,7 @@ SHELL := /bin/bash
 STORE ?= auto
 LAB ?= $(or $(PODFERRY_LAB),.lab)
 HOSTS ?= a,b
+MINIO ?= yes
 PY := .venv/bin/python
 
 .PHONY: help demo demo-picture test unit check bench lab-up lab-down lab-status lock clean system python lab-root minio
@@ -28,14 +29,16 @@ check: python ## Lint, format, types, layers
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@$(PY) -m mypy
-	@$(PY) -m mypy ops/lab ops/demo
+	@$(PY) -m mypy ops/lab
+	@$(PY) -m mypy ops/demo
 	@.venv/bin/lint-imports
 
 bench: system python lab-root minio ## Measure a migration beside the hand-written script
 	@$(PY) -m tests.bench
 
-lab-up: system lab-root ## Bring up the lab: hosts (HOSTS=a,b) and a hub with Redis and MinIO
-	@python3 ops/lab up --dir $(LAB) --hosts $(HOSTS)
+lab-up: system lab-root ## Bring up the lab: hosts (HOSTS=a,b), a hub with Redis and (MINIO=yes) MinIO
+	@if [ "$(MINIO)" = yes ]; then ops/setup/minio.sh >/dev/null; fi
+	@python3 ops/lab up --dir $(LAB) --hosts $(HOSTS) --minio $(MINIO)
 	@python3 ops/lab status --dir $(LAB)
 
 lab-down: ## Take the lab down, leaving no trace of it
@@ -45,7 +48,7 @@ lab-status: ## Show the lab's nodes
 	@python3 ops/lab status --dir $(LAB)
 
 lock: python ## Pin the newest versions of all dependencies
-	@uv pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes \
+	@$$(ops/setup/uv.sh) pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean: lab-down ## Take the lab down and remove everything that was made here

@@ -62,10 +62,10 @@ class PodmanRuntime(DockerRuntime):
     def _checkpoint_unsupported(self) -> str:
         """Run the probe once; return its complaint, empty if there is none."""
         if self._unsupported is None:
-            self._unsupported = ""
             try:
                 if self._checkpoint_probe is not None:
                     self._checkpoint_probe()
+                self._unsupported = ""
             except Exception as error:
                 self._unsupported = str(error) or type(error).__name__
         return self._unsupported

@@ -104,23 +104,34 @@ class ArchiveStore:
         return manifest
 
     def latest(self, workload: str) -> CheckpointManifest:
-        """The workload's newest readable checkpoint. Raises CheckpointNotFoundError."""
-        for manifest in self.checkpoints(workload):
-            return manifest
-        raise CheckpointNotFoundError(workload)
+        """The workload's newest checkpoint, by its id.
+
+        A newest one that cannot be read is an error, not a reason to go back to an older one.
+        Raises CheckpointNotFoundError, ManifestInvalidError.
+        """
+        ids = self._checkpoint_ids(workload)
+        if not ids:
+            raise CheckpointNotFoundError(workload)
+        second = max(ids).rpartition("-")[0]  # ids tell the second; within it manifests tell more
+        newest = [self.manifest(i) for i in ids if i.rpartition("-")[0] == second]
+        return max(newest, key=lambda manifest: manifest.created)
 
     def checkpoints(self, workload: str | None = None) -> list[CheckpointManifest]:
         """All checkpoints (of one workload), newest first; unreadable ones are logged."""
-        prefix = f"{_CHECKPOINTS}/{workload}/" if workload else f"{_CHECKPOINTS}/"
         found = []
-        for info in self._objects.list(prefix):
-            directory, _, name = info.key.rpartition("/")
-            if name == _MANIFEST:
-                try:
-                    found.append(self.manifest(directory.removeprefix(f"{_CHECKPOINTS}/")))
-                except (ManifestInvalidError, CheckpointNotFoundError) as error:
-                    _logger.warning("a checkpoint is left out of the list: %s", error)
+        for checkpoint_id in self._checkpoint_ids(workload):
+            try:
+                found.append(self.manifest(checkpoint_id))
+            except (ManifestInvalidError, CheckpointNotFoundError) as error:
+                _logger.warning("a checkpoint is left out of the list: %s", error)
         return sorted(found, key=lambda manifest: manifest.created, reverse=True)
+
+    def _checkpoint_ids(self, workload: str | None) -> list[str]:
+        prefix = f"{_CHECKPOINTS}/{workload}/" if workload else f"{_CHECKPOINTS}/"
+        places = (info.key.rpartition("/") for info in self._objects.list(prefix))
+        return [
+            place.removeprefix(f"{_CHECKPOINTS}/") for place, _, name in places if name == _MANIFEST
+        ]
 
     def delete_checkpoint(self, checkpoint_id: str) -> None:
         """Delete the manifest, then all parts; nothing to delete is no error.

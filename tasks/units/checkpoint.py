@@ -50,7 +50,7 @@ def resume(step: Step) -> Result:
             runtime.start(facts.container_id)
             kept = False
     runtime.update_restart_policy(facts.container_id, facts.restart)
-    wait_healthy(step, facts.container_id)
+    wait_healthy(step, facts.container_id, restored=kept)
     return {"memory_kept": kept}
 
 

@@ -32,7 +32,7 @@ def _restore(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifes
     chunks = step.context.archives.read(manifest.archive, progress=step.progress)
     container = runtime.restore(chunks, RestoreSpec(), archive=manifest.id)
     runtime.update_restart_policy(container, spec.restart)
-    wait_healthy(step, container)
+    wait_healthy(step, container, restored=True)
     return container
 
 

@@ -69,7 +69,7 @@ def _up_from_archive(step: Step) -> str:
         container = _create(runtime, spec)
         _fill_volumes(step, runtime, container, manifest, spec)
         runtime.start(container)
-        wait_healthy(step, container)
+        wait_healthy(step, container, restored=False)
     except Exception:
         clean_up(runtime, manifest.workload, manifest.volumes)
         raise
@@ -84,7 +84,7 @@ def _up_new(step: Step) -> str:
     container = _create(runtime, spec)
     try:
         runtime.start(container)
-        wait_healthy(step, container)
+        wait_healthy(step, container, restored=False)
     except Exception:
         clean_up(runtime, container, ())  # never its volumes: they may have been there before
         raise

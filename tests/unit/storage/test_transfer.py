@@ -176,19 +176,47 @@ def test_parts_are_not_fetched_further_ahead_than_memory_allows() -> None:
         assert objects.gets <= read + 1 + PARALLEL + 2
 
 
-def test_closed_reader_fetches_nothing_more() -> None:
-    objects = CountingObjectStore()
+class HangingObjectStore(CountingObjectStore):
+    """Answers for the first two parts, and for the others when it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def get(self, key: str) -> bytes:
+        data = super().get(key)
+        if int(key[-6:]) >= 2:
+            self.released.wait()
+        return data
+
+
+def test_closed_reader_neither_waits_nor_fetches_more() -> None:
+    objects, before = HangingObjectStore(), set(threading.enumerate())
     store = ArchiveStore(objects, part_bytes=PART, parallel=PARALLEL, codec="none")
     stream = store.read(store.write(PREFIX, [noise(50 * PART)]))
     next(stream)
-    before = set(threading.enumerate())
+    fetching = set(threading.enumerate()) - before
 
-    stream.close()
+    closing = threading.Thread(target=stream.close)
+    closing.start()
+    closing.join(30)
+    closed_at_once = not closing.is_alive()
+    objects.released.set()
+    for thread in {closing, *fetching}:
+        thread.join()
 
-    for thread in before - {threading.current_thread()}:
-        if thread.name.startswith("get"):
-            thread.join()
-    assert objects.gets <= 1 + PARALLEL + 2
+    assert closed_at_once
+    assert objects.gets <= 2 + PARALLEL
+
+
+def test_part_of_another_size_is_named() -> None:
+    objects = MemoryObjectStore()
+    store = ArchiveStore(objects, part_bytes=PART, codec="none")
+    archive = store.write(PREFIX, [noise(3 * PART)])
+    objects.put(f"{PREFIX}/parts/000001", b"short")
+
+    with pytest.raises(ArchiveDamagedError, match="part 1 has 5 bytes instead of 1000"):
+        list(store.read(archive))
 
 
 def test_progress_counts_raw_bytes() -> None:

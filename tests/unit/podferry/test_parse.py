@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from podferry.cli.parse import parse_mount, parse_pairs, parse_port
+from runtime import Mount, Port
+from tasks.errors import InvalidRequestError
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("data:/data", Mount(type="volume", source="data", target="/data")),
+        ("/srv:/data:ro", Mount(type="bind", source="/srv", target="/data", read_only=True)),
+        ("./srv:/data:rw", Mount(type="bind", source="./srv", target="/data")),
+    ],
+)
+def test_mounts(text: str, mount: Mount) -> None:
+    assert parse_mount(text) == mount
+
+
+@pytest.mark.parametrize("text", ["", "data", "data:", "data:relative", ":/data", "a:/b:maybe"])
+def test_bad_mounts_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="--volume"):
+        parse_mount(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("8080:80", Port(container_port=80, host_port=8080)),
+        ("53:53/udp", Port(container_port=53, host_port=53, protocol="udp")),
+        ("127.0.0.1:8080:80", Port(container_port=80, host_port=8080, host_ip="127.0.0.1")),
+        ("[::1]:8080:80", Port(container_port=80, host_port=8080, host_ip="::1")),
+    ],
+)
+def test_ports(text: str, port: Port) -> None:
+    assert parse_port(text) == port
+
+
+@pytest.mark.parametrize("text", ["", "80", "a:80", "80:b", ":80"])
+def test_bad_ports_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="--publish"):
+        parse_port(text)
+
+
+def test_pairs_keep_everything_behind_the_first_sign() -> None:
+    assert parse_pairs("--env", ["A=1", "B=x=y", "C="]) == {"A": "1", "B": "x=y", "C": ""}
+
+
+def test_a_bad_pair_is_refused_without_a_value() -> None:
+    with pytest.raises(InvalidRequestError, match="--env wants KEY=VALUE, not ''") as refused:
+        parse_pairs("--env", ["=s3cret"])
+    assert "s3cret" not in str(refused.value)

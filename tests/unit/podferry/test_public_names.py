@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import podferry
+
+
+def test_public_names_are_frozen() -> None:
+    assert podferry.__all__ == sorted(podferry.__all__)
+    assert set(podferry.__all__) == {
+        *("Client", "Settings", "Workflow", "Step", "Options", "Event", "HostStatus"),
+        *("Kind", "Unit", "State", "StepState", "Outcome", "Fallback", "EventType"),
+        *("RunSpec", "BuildSpec", "CheckpointManifest"),
+        *("TasksError", "StorageError", "RuntimeEngineError"),
+        *("AmbiguousContainerError", "BrokerUnavailableError", "HostOfflineError"),
+        *("InvalidRequestError", "NoControlWorkerError", "UnknownContainerError"),
+        *("UnknownHostError", "WaitTimeoutError", "WorkflowNotFoundError", "WorkloadBusyError"),
+    }

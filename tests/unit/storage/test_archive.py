@@ -1,0 +1,31 @@
+from storage import ArchiveStore, MemoryObjectStore, ObjectExistsError
+from storage.objects import Blob
+from tests.unit.storage.samples import store_checkpoint
+
+IMAGE = "sha256:" + "a" * 64
+
+
+class LostAnswerObjectStore(MemoryObjectStore):
+    """A conditional write succeeds, its answer is lost, and the request that follows is refused."""
+
+    def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
+        super().put(key, data, if_absent=if_absent)
+        if if_absent:
+            raise ObjectExistsError(key)
+
+
+def test_lost_answer_does_not_unpublish_a_checkpoint() -> None:
+    archives = ArchiveStore(LostAnswerObjectStore())
+
+    manifest = store_checkpoint(archives)
+
+    assert archives.latest("web") == manifest
+
+
+def test_lost_answer_does_not_delete_an_image() -> None:
+    archives = ArchiveStore(LostAnswerObjectStore())
+
+    image = archives.write_image(IMAGE, ["localhost/web:1"], [b"layers"])
+
+    assert archives.image(IMAGE) == image
+    assert b"".join(archives.read(image.archive)) == b"layers"

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from fakeredis import FakeRedis
+
+from runtime import EngineUnavailableError, FakeRuntime, RunSpec
+from runtime.fake_state import FakeImage
+from tasks.models import Inventory, WorkerInfo
+from tasks.registry import Registry
+from workers.heartbeat import Heartbeat
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    redis = FakeRedis(protocol=2)
+    yield Registry(redis)
+    redis.close()
+
+
+@pytest.fixture
+def runtime() -> FakeRuntime:
+    made = FakeRuntime()
+    made.images["1" * 64] = FakeImage(id="1" * 64, names=("localhost/web:1",))
+    made.start(made.run(RunSpec(name="web", image="localhost/web:1")))
+    return made
+
+
+def worker(host: str | None = "a", *, control: bool = False) -> WorkerInfo:
+    return WorkerInfo(
+        id=f"host.{host}" if host else "control.1", host=host, control=control, version="1", pid=1
+    )
+
+
+def eventually(check: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 10
+    while not check():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def inventory(registry: Registry) -> Inventory | None:
+    return registry.inventories().get("a")
+
+
+def test_a_host_shows_its_engine_and_containers_and_leaves(
+    registry: Registry, runtime: FakeRuntime
+) -> None:
+    heartbeat = Heartbeat(registry, worker(), runtime)
+    heartbeat.start()
+    eventually(lambda: bool(registry.find("web")))
+    ((host, line),) = registry.find("web")
+    assert (host, line.state) == ("a", "running")
+    heartbeat.stop()
+    (status,) = registry.hosts()
+    assert not status.online
+    assert registry.find("web") == []
+
+
+def test_an_engine_that_is_away_is_told_and_the_heart_beats_on(
+    registry: Registry, runtime: FakeRuntime
+) -> None:
+    runtime.faults["containers"] = [EngineUnavailableError("/run/podman.sock", "refused")] * 99
+    heartbeat = Heartbeat(registry, worker(), runtime)
+    heartbeat.start()
+    try:
+        eventually(lambda: (inventory(registry) or Inventory(host="a")).error != "")
+        (status,) = registry.hosts()
+        assert status.online
+        assert "refused" in status.error
+    finally:
+        heartbeat.stop()
+
+
+def test_a_control_worker_is_no_host(registry: Registry) -> None:
+    heartbeat = Heartbeat(registry, worker(None, control=True), None)
+    heartbeat.start()
+    eventually(lambda: bool(registry.workers()))
+    registry.require_control()
+    assert registry.hosts() == []
+    heartbeat.stop()
