@@ -58,7 +58,11 @@ def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
                 f"{workflow.target}"
             )
         asked = workflow.model_copy(update={"cancel_requested": True})
-        if step is None or step.unit in GOING_BACK or _held(step):
+        if (
+            step is None
+            or step.unit in GOING_BACK
+            or (step.state is StepState.RUNNING and not step.lapsed)
+        ):
             return asked
         given_up = step.model_copy(
             update={
@@ -103,11 +107,3 @@ def _current(workflow: Workflow) -> tuple[int, Step | None]:
         if step.epoch == workflow.epoch and step.state is not StepState.DONE:
             return index, step
     return len(workflow.steps), None
-
-
-def _held(step: Step) -> bool:
-    return (
-        step.state is StepState.RUNNING
-        and step.lease_until is not None
-        and step.lease_until > now()
-    )

@@ -115,6 +115,15 @@ class Step(Model):
     error: StepError | None = None
 
     @property
+    def lapsed(self) -> bool:
+        """Whether its worker has given no sign of life for longer than the lease."""
+        return (
+            self.state is StepState.RUNNING
+            and self.lease_until is not None
+            and self.lease_until < now()
+        )
+
+    @property
     def seconds(self) -> float | None:
         """How long it ran, when it has ended."""
         if self.started is None or self.ended is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KEEP = timedelta(days=30)
 EVENTS_MAX = 10_000
+RECENT = "podferry:workflows"
 
 Change = Callable[[Workflow], Workflow]
 
@@ -44,7 +45,8 @@ class Records:
                 pipe.multi()
                 pipe.set(lock, workflow.id)
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
-                pipe.zadd("podferry:workflows", {workflow.id: workflow.created.timestamp()})
+                pipe.zadd(RECENT, {workflow.id: workflow.created.timestamp()})
+                pipe.zremrangebyscore(RECENT, "-inf", (workflow.created - KEEP).timestamp())
                 if payload is not None:
                     pipe.set(f"podferry:payload:{workflow.id}", payload, ex=KEEP)
                 try:
@@ -98,7 +100,7 @@ class Records:
 
     def recent(self, limit: int = 20) -> list[Workflow]:
         """The newest workflows, newest first."""
-        ids = cast("list[bytes]", self._redis.zrange("podferry:workflows", 0, limit - 1, desc=True))
+        ids = cast("list[bytes]", self._redis.zrange(RECENT, 0, limit - 1, desc=True))
         values = cast(
             "list[bytes | None]", self._redis.mget([_key(i.decode()) for i in ids]) if ids else []
         )

@@ -165,12 +165,23 @@ def _show_one(workflow: Workflow, output: Output) -> None:
         print_json(workflow)
         return
     rows = [
-        (s.unit, s.host, s.state, seconds(s.seconds), _bytes(s), s.error.message if s.error else "")
+        (
+            s.unit,
+            s.host,
+            _state(s),
+            seconds(s.seconds),
+            _bytes(s),
+            s.error.message if s.error else "",
+        )
         for s in workflow.steps
     ]
     title = f"{workflow.id}: {workflow.outcome or workflow.state}"
     print_table(title, ("step", "host", "state", "took", "stored", "error"), rows)
     typer.echo(summary(workflow))
+
+
+def _state(step: Step) -> str:
+    return f"{step.state}, but its worker is silent" if step.lapsed else step.state
 
 
 def _bytes(step: Step) -> str:
