@@ -73,17 +73,19 @@ class State:
 
 
 class Fleet:
-    """Two hosts, a hub, a worker on each, and the counting image on host a."""
+    """Two hosts, a hub, a worker on each, and the counting image on both hosts."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._runtimes = {host: PodmanRuntime(lab.socket(host)) for host in HOSTS}
 
     def start(self) -> None:
-        """Start the workers, and build the counting image on host a."""
+        """Start the workers, build the counting image on host a, and load it on host b."""
         self.lab.call("workers", "start")
         with counter_context() as context:
             self.workflow("build", str(context), "--tag", IMAGE, "--host", "a")
+        with self.runtime("a").save_image(IMAGE) as chunks:
+            self.runtime("b").load_image(chunks)
 
     def close(self) -> None:
         """Stop the workers."""

@@ -15,6 +15,7 @@ need mmdebstrap mmdebstrap command -v mmdebstrap
 need 'Debian archive keys' debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 need redis-server redis-server command -v redis-server
 need ip iproute2 command -v ip
+need mount mount command -v mount
 need nsenter util-linux command -v nsenter
 need gcc gcc command -v gcc
 need 'static C library' libc6-dev links_statically

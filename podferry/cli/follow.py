@@ -56,7 +56,7 @@ def _headline(workflow: Workflow) -> str:
         case Outcome.RESUMED:
             return f"{name} was not moved; it runs on {source} again with its memory"
         case Outcome.UNTOUCHED:
-            return f"{name} was not moved; it was left running on {source}"
+            return f"{name} was not moved; it is on {source} as it was"
         case Outcome.CHECKPOINTED:
             return f"{workflow.checkpoint_id}"
         case Outcome.RESTORED:

@@ -15,28 +15,22 @@ pytestmark = pytest.mark.integration
 
 def test_secrets_are_in_no_record_no_log_and_no_output(fleet: Fleet, workload: Workload) -> None:
     hub = fleet.lab.state["hub"]
-    token, marker = secrets.token_hex(16), secrets.token_hex(8)
+    token = secrets.token_hex(16)
     hidden = {
         "environment": token,
         "store key": hub["minio"]["secret_key"],
         "broker password": hub["redis"]["url"].partition("://:")[2].partition("@")[0],
     }
-    words = ("-e", f"TOKEN={token}", "-l", f"marker={marker}")
     shown = []
     for command in (
-        ("up", IMAGE, "--name", workload.name, "--host", "a", *words),
-        ("checkpoint", workload.name),
+        ("up", IMAGE, "--name", workload.name, "--host", "a", "-e", f"TOKEN={token}"),
         ("migrate", workload.name, "--to", "b"),
-        ("status",),
         ("status", "-o", "json"),
         ("ps", "-o", "json"),
-        ("hosts",),
-        ("workers",),
         ("checkpoints", workload.name, "-o", "json"),
-        ("restore", workload.name, "--to", "b"),
     ):
         done = fleet.run(*command)
-        assert "Traceback" not in done.stderr
+        assert done.returncode == 0, done.stderr
         shown.append(done.stdout + done.stderr)
     assert workload.sh("b", "echo $TOKEN") == f"{token}\n"
 
@@ -49,7 +43,7 @@ def test_secrets_are_in_no_record_no_log_and_no_output(fleet: Fleet, workload: W
     with fleet.redis() as redis:
         places |= dict(_content(redis))
 
-    assert any(workload.name in content for content in places.values())
+    assert all(workload.name in places[place] for place in ("command line", "worker logs"))
     found = [
         f"{secret} in {place}"
         for place, content in places.items()
