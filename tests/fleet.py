@@ -110,21 +110,22 @@ class Fleet:
             timeout=COMMAND_SECONDS,
         )
 
-    def start_command(self, *words: str) -> subprocess.Popen[str]:
-        """Start a podferry command; ``finished`` waits for its end."""
-        return subprocess.Popen(
+    @contextmanager
+    def started(self, *words: str) -> Iterator[Callable[[], Done]]:
+        """Start a podferry command; gives what waits for its end. It does not outlive the block."""
+        process = subprocess.Popen(
             self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def finished(self, process: subprocess.Popen[str]) -> Done:
-        """A started command's end."""
+        def finished() -> Done:
+            stdout, stderr = process.communicate(timeout=COMMAND_SECONDS)
+            return Done(process.args, process.returncode, stdout, stderr)
+
         with process:
             try:
-                stdout, stderr = process.communicate(timeout=COMMAND_SECONDS)
-            except subprocess.TimeoutExpired:
+                yield finished
+            finally:
                 process.kill()
-                raise
-        return Done(process.args, process.returncode, stdout, stderr)
 
     def workflow(self, *words: str, code: int = 0) -> Workflow:
         """Run a podferry command that ends with this exit code, and a workflow."""

@@ -93,10 +93,9 @@ def test_store_that_is_down_stops_no_container_and_no_worker_starts(
     before = workload.start()
     endpoint = fleet.lab.state["hub"]["minio"]["endpoint"]
 
-    with fleet.without("minio"):
-        worker = fleet.start_command("worker", "--control")
+    with fleet.without("minio"), fleet.started("worker", "--control") as worker:
         untouched = fleet.workflow("migrate", workload.name, "--to", "b", code=1)
-        line = complaint(fleet.finished(worker))
+        line = complaint(worker())
 
     assert untouched.outcome is Outcome.UNTOUCHED
     assert f"{endpoint}/podferry is unavailable" in untouched.reason

@@ -135,8 +135,8 @@ def test_one_of_two_migrations_at_once_is_refused(fleet: Fleet, workload: Worklo
     before = workload.start(workload.spec(memory_mib=64))
     words = ("migrate", workload.name, "--to", "b", "-o", "json")
 
-    both = [fleet.start_command(*words), fleet.start_command(*words)]
-    results = [fleet.finished(process) for process in both]
+    with fleet.started(*words) as first, fleet.started(*words) as second:
+        results = [first(), second()]
 
     accepted, refused = sorted(results, key=lambda done: done.returncode)
     moved = ended(accepted, 0)
