@@ -222,7 +222,7 @@ def _config(*, path_style: bool) -> Config:
         },
         connect_timeout=5,
         read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 8},
+        retries={"mode": "standard", "total_max_attempts": 5},
         max_pool_connections=32,
         tcp_keepalive=True,
     )

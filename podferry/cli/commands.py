@@ -23,7 +23,7 @@ from podferry.cli.common import (
 from podferry.cli.follow import finish
 from podferry.cli.parse import parse_mount, parse_pairs, parse_port
 from runtime import BuildSpec, NetworkAttachment, RestartPolicy, RunSpec
-from tasks.models import Fallback
+from tasks.models import Fallback, Outcome
 
 NameArgument = Annotated[str, typer.Argument(help="Container name or id.", show_default=False)]
 HostOption = Annotated[str, typer.Option("--host", help="The host.", show_default=False)]
@@ -170,7 +170,8 @@ def cancel(
 ) -> None:
     """Stop a workflow and leave the workload where it was."""
     with open_client(redis) as client:
-        finish(client, client.cancel(workflow_id), detach=detach, output=output)
+        workflow = client.cancel(workflow_id)
+        finish(client, workflow, detach=detach, output=output, wanted=Outcome.CANCELLED)
 
 
 def resume(
@@ -181,7 +182,8 @@ def resume(
 ) -> None:
     """Bring the workload of a failed migration back on its source, with its memory."""
     with open_client(redis) as client:
-        finish(client, client.resume(workflow_id), detach=detach, output=output)
+        workflow = client.resume(workflow_id)
+        finish(client, workflow, detach=detach, output=output, wanted=Outcome.RESUMED)
 
 
 def checkpoints(

@@ -20,8 +20,12 @@ def finish(
     *,
     detach: bool,
     output: Output,
+    wanted: Outcome | None = None,
 ) -> None:
-    """Wait for the end unless detached, print it, and exit with the code that tells it."""
+    """Wait for the end unless detached, print it, and exit with the code that tells it.
+
+    ``wanted`` is the outcome that the command asked for, where it is not the usual one.
+    """
     if detach:
         print_json(workflow) if output is Output.JSON else typer.echo(workflow.id)
         return
@@ -30,7 +34,7 @@ def finish(
         print_json(ended)
     else:
         typer.echo(summary(ended))
-    raise typer.Exit(exit_code(ended))
+    raise typer.Exit(0 if ended.outcome is wanted else exit_code(ended))
 
 
 def summary(workflow: Workflow) -> str:

@@ -126,7 +126,7 @@ def test_cancel_during_the_upload_returns_to_the_source(fleet: Fleet, workload: 
     submitted = fleet.workflow("migrate", workload.name, "--to", "b", "--detach")
     fleet.await_progress(submitted.id, Unit.CHECKPOINT)
 
-    cancelled = fleet.workflow("cancel", submitted.id, code=1)
+    cancelled = fleet.workflow("cancel", submitted.id)
 
     assert cancelled.outcome is Outcome.CANCELLED
     assert cancelled.done(Unit.RESUME) is not None
