@@ -126,7 +126,7 @@ def test_silence_is_tried_again_and_then_reported(
     with pytest.raises(StoreUnavailableError, match=r"minio\.test:9000"):
         objects.put("key", b"data")
 
-    assert len(wire.requests) == 8
+    assert len(wire.requests) == 5
 
 
 def test_short_trouble_goes_unnoticed(wire: Wire, objects: S3ObjectStore) -> None:
