@@ -8,7 +8,6 @@ from storage.errors import StoreConfigError
 from storage.local import LocalObjectStore
 from storage.memory import MemoryObjectStore
 from storage.objects import ObjectStore, require_key
-from storage.s3 import S3ObjectStore
 
 _SETTING = "object store URL"
 _ACCEPTED = (
@@ -44,6 +43,9 @@ def open_objects(
     else:
         endpoint = f"{parts.scheme.removeprefix('s3+')}://{parts.netloc}"
         bucket, _, prefix = parts.path.lstrip("/").partition("/")
+    # Here, because boto3 takes longer to import than most commands take to run.
+    from storage.s3 import S3ObjectStore
+
     return S3ObjectStore(
         bucket=_bucket(bucket),
         prefix=_prefix(prefix.strip("/")),
