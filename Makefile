@@ -52,7 +52,7 @@ lock: python ## Pin the newest versions of all dependencies
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean: lab-down ## Take the lab down and remove everything that was made here
-	@rm -rf .venv $(LAB) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv $(LAB) .lab-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 system:
 	@ops/setup/system.sh
