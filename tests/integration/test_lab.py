@@ -203,21 +203,16 @@ def test_down_leaves_nothing(lab: Lab) -> None:
     lab("up")
     lab_id = lab.state()["id"]
     (lab.directory / "demo.json").write_text("{}")
-    worker = subprocess.Popen(
-        [
-            sys.executable,
-            str(PROGRAM),
-            "--dir",
-            str(lab.directory),
-            "exec",
-            "a",
-            "--",
-            "sleep",
-            "60",
-        ]
-    )
-    lab("down")
-    assert worker.wait(10) == -signal.SIGKILL
+    command = [sys.executable, str(PROGRAM), "--dir", str(lab.directory), "exec", "a", "--"]
+    command += ["sh", "-c", "echo there; exec sleep 60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"there\n"
+            lab("down")
+            assert worker.wait(10) == -signal.SIGKILL
+        finally:
+            worker.kill()
     assert traces(lab_id, lab.directory) == []
     assert sorted(path.name for path in lab.directory.iterdir()) == ["demo.json", "logs"]
     lab("down")
