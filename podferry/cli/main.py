@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -16,13 +18,28 @@ from tasks.errors import TasksError
 
 app = typer.Typer(
     name="podferry",
-    help="Move running containers between Podman hosts without losing what they hold.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 commands.add_to(app)
 operate.add_to(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"podferry {version('podferry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Move running containers between Podman hosts without losing what they hold."""
 
 
 def main() -> None:
