@@ -72,7 +72,7 @@ def _tcp(redis_url: str) -> dict[str, int]:
 
 def _register(app: Celery, context: Context) -> None:
     for unit, body in UNITS.items():
-        app.task(name=unit_task(unit), bind=True)(_unit_task(app, context, body))
+        app.task(name=unit_task(unit), bind=True, shared=False)(_unit_task(app, context, body))
 
     def start_task(_: Task[Any, Any], workflow_id: str) -> None:
         start(app, context, workflow_id)
@@ -80,8 +80,8 @@ def _register(app: Celery, context: Context) -> None:
     def fall_back_task(_: Task[Any, Any], workflow_id: str, epoch: int) -> None:
         fall_back(app, context, workflow_id, epoch)
 
-    app.task(name=START, bind=True)(start_task)
-    app.task(name=FALL_BACK, bind=True)(fall_back_task)
+    app.task(name=START, bind=True, shared=False)(start_task)
+    app.task(name=FALL_BACK, bind=True, shared=False)(fall_back_task)
 
 
 def _unit_task(app: Celery, context: Context, body: Callable[..., Result]) -> Callable[..., Result]:
