@@ -1,7 +1,12 @@
 """One host's container engine: run, checkpoint and restore containers through its socket."""
 
-from runtime.context import build_context
-from runtime.docker import DockerRuntime
+from runtime.context import (
+    build_context,
+    containerfile_name,
+)
+from runtime.docker import (
+    DockerRuntime,
+)
 from runtime.errors import (
     BuildFailedError,
     CheckpointFailedError,
@@ -12,38 +17,69 @@ from runtime.errors import (
     EngineUnavailableError,
     ExecFailedError,
     ImageNotFoundError,
+    NetworkExistsError,
+    NetworkInUseError,
+    NetworkNotFoundError,
+    PullFailedError,
     RestoreFailedError,
     RuntimeEngineError,
     UnsupportedOptionError,
     VolumeExistsError,
     VolumeInUseError,
+    VolumeNotFoundError,
 )
-from runtime.fake import FakeRuntime
-from runtime.podman import PodmanRuntime
-from runtime.protocols import CheckpointRuntime, Runtime
+from runtime.exec_stream import (
+    ExecStream,
+)
+from runtime.fake import (
+    FakeRuntime,
+)
+from runtime.podman import (
+    PodmanRuntime,
+)
+from runtime.protocols import (
+    CheckpointRuntime,
+    Runtime,
+)
 from runtime.specs import (
     BuildSpec,
+    BuildStep,
     Capabilities,
     CheckpointSpec,
     ContainerInfo,
     ContainerState,
     ContainerSummary,
+    Device,
+    Dns,
+    EngineEvent,
     ExecResult,
     HealthCheck,
     ImageInfo,
+    Limits,
+    Logging,
     Mount,
+    Namespaces,
     NetworkAttachment,
     NetworkSpec,
+    OutputChunk,
     Port,
+    PullProgress,
     RestartPolicy,
     RestoreSpec,
     RunSpec,
+    Security,
+    Subnet,
+    Ulimit,
     VolumeSpec,
+)
+from runtime.streams import (
+    Stream,
 )
 
 __all__ = [
     "BuildFailedError",
     "BuildSpec",
+    "BuildStep",
     "Capabilities",
     "CheckpointFailedError",
     "CheckpointRuntime",
@@ -54,29 +90,48 @@ __all__ = [
     "ContainerNotFoundError",
     "ContainerState",
     "ContainerSummary",
+    "Device",
+    "Dns",
     "DockerRuntime",
     "EngineError",
+    "EngineEvent",
     "EngineUnavailableError",
     "ExecFailedError",
     "ExecResult",
+    "ExecStream",
     "FakeRuntime",
     "HealthCheck",
     "ImageInfo",
     "ImageNotFoundError",
+    "Limits",
+    "Logging",
     "Mount",
+    "Namespaces",
     "NetworkAttachment",
+    "NetworkExistsError",
+    "NetworkInUseError",
+    "NetworkNotFoundError",
     "NetworkSpec",
+    "OutputChunk",
     "PodmanRuntime",
     "Port",
+    "PullFailedError",
+    "PullProgress",
     "RestartPolicy",
     "RestoreFailedError",
     "RestoreSpec",
     "RunSpec",
     "Runtime",
     "RuntimeEngineError",
+    "Security",
+    "Stream",
+    "Subnet",
+    "Ulimit",
     "UnsupportedOptionError",
     "VolumeExistsError",
     "VolumeInUseError",
+    "VolumeNotFoundError",
     "VolumeSpec",
     "build_context",
+    "containerfile_name",
 ]

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from docker import APIClient
 from docker.errors import DockerException
+from requests import Response
 
 from runtime.errors import EngineUnavailableError, RuntimeEngineError
 from runtime.reaching import CONNECT_SECONDS, require_engine
+from runtime.streams import Stream, hang_up
 from runtime.translate import checked, root_reason, translating
 from runtime.upload import Upload
 
@@ -82,15 +84,43 @@ class EngineConnection:
         on: Mapping[str, RuntimeEngineError],
     ) -> Iterator[Iterator[bytes]]:
         """GET ``path`` as a stream of at most CHUNK_BYTES each; leaving early hangs up."""
-        with self._translating(operation, on):
-            response = self._api.get(
-                self._url(path),
-                params=params,
-                stream=True,
-                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-                headers={"Accept-Encoding": "identity"},
-            )
-            checked(response)
-
-        with response:
+        with self._open("GET", operation, path, params=params, on=on) as response:
             yield self._translated(response.iter_content(CHUNK_BYTES), operation)
+
+    def _stream(
+        self,
+        operation: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        on: Mapping[str, RuntimeEngineError],
+    ) -> Stream[bytes]:
+        """GET ``path`` as a stream that may be silent for as long as it likes."""
+        response = self._open("GET", operation, path, params=params, on=on, answer_seconds=None)
+        chunks = self._translated(response.iter_content(CHUNK_BYTES), operation)
+        return Stream(chunks, lambda: hang_up(response))
+
+    def _open(
+        self,
+        method: str,
+        operation: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        upload: Upload | None = None,
+        on: Mapping[str, RuntimeEngineError] | None = None,
+        answer_seconds: float | None = ANSWER_SECONDS,
+    ) -> Response:
+        """Send a request and return its successful answer, the body unread."""
+        with self._translating(operation, on, upload):
+            response = self._api.request(
+                method,
+                self._url(path),
+                params={k: v for k, v in (params or {}).items() if v not in (None, "")},
+                data=upload,
+                stream=True,
+                timeout=(CONNECT_SECONDS, answer_seconds),
+                headers={"Accept-Encoding": "identity", **(headers or {})},
+            )
+            return checked(response)

@@ -1,14 +1,15 @@
-"""RunSpec -> the body of the engine's create call. Pure; ``inspecting`` is the way back."""
+"""RunSpec -> the body of the engine's create call. Pure; ``deriving`` is the way back."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from runtime.creating_host import host_config
+from runtime.deriving import NANOSECONDS
 from runtime.errors import UnsupportedOptionError
 from runtime.inspecting import image_reference
-from runtime.specs import Mount, NetworkAttachment, Port, RunSpec
-
-NETWORK_MODES = frozenset({"host", "none"})  # network names that stand for a mode
+from runtime.run_parts import HealthCheck, Mount, NetworkAttachment
+from runtime.specs import RunSpec
 
 
 def create_body(spec: RunSpec) -> dict[str, Any]:
@@ -19,39 +20,30 @@ def create_body(spec: RunSpec) -> dict[str, Any]:
     body: dict[str, Any] = {
         "Image": image_reference(spec.image),
         "Cmd": list(spec.command) or None,
-        "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
+        # Podman takes an empty list for "the image's own", and one empty word for none.
+        "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint) or [""],
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Labels": spec.labels,
         "Hostname": spec.hostname,
+        "Domainname": spec.domainname,
         "User": spec.user,
         "WorkingDir": spec.workdir,
         "StopSignal": spec.stop_signal or None,
         "StopTimeout": spec.stop_timeout_seconds,
         "Tty": spec.tty,
-        "ExposedPorts": {_port_key(port): {} for port in spec.ports},
-        "HostConfig": _host_config(spec),
+        "OpenStdin": spec.stdin_open,
+        "Healthcheck": None if spec.health is None else _health(spec.health),
+        "ExposedPorts": {f"{port.container_port}/{port.protocol}": {} for port in spec.ports},
+        "HostConfig": host_config(spec),
     }
-    if spec.networks and spec.networks[0].name not in NETWORK_MODES:
-        first = spec.networks[0]
-        body["NetworkingConfig"] = {
-            "EndpointsConfig": {first.name: {"Aliases": list(first.aliases)}}
-        }
+    if spec.networks and not spec.networks[0].is_mode:
+        body["NetworkingConfig"] = endpoints(spec.networks[:1])
     return {key: value for key, value in body.items() if value is not None}
 
 
-def require_supported(spec: RunSpec) -> None:
-    """Raise UnsupportedOptionError for what would otherwise be dropped without a word."""
-    for mount in spec.mounts:
-        if mount.options and mount.type != "tmpfs":
-            raise UnsupportedOptionError("mount.options", f"only a tmpfs has any, not {mount.type}")
-        if mount.read_only and mount.type == "tmpfs":
-            raise UnsupportedOptionError(
-                "mount.read_only", "a tmpfs that is read-only holds nothing"
-            )
-    modes = [network for network in spec.networks if network.name in NETWORK_MODES]
-    if modes and (len(spec.networks) > 1 or modes[0].aliases):
-        reason = f"{modes[0].name!r} takes no aliases and no other network beside it"
-        raise UnsupportedOptionError("networks", reason)
+def endpoints(networks: tuple[NetworkAttachment, ...]) -> dict[str, Any]:
+    """Build the NetworkingConfig that joins these networks."""
+    return {"EndpointsConfig": {network.name: _endpoint(network) for network in networks}}
 
 
 def further_networks(spec: RunSpec) -> tuple[NetworkAttachment, ...]:
@@ -59,40 +51,47 @@ def further_networks(spec: RunSpec) -> tuple[NetworkAttachment, ...]:
     return spec.networks[1:]
 
 
-def _host_config(spec: RunSpec) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        **spec.host_config,
-        "Mounts": [_mount(mount) for mount in spec.mounts if mount.type != "tmpfs"],
-        "Tmpfs": {mount.target: mount.options for mount in spec.mounts if mount.type == "tmpfs"},
-        "PortBindings": _port_bindings(spec.ports),
-        "RestartPolicy": {
-            "Name": spec.restart.name,
-            "MaximumRetryCount": spec.restart.max_retries,
-        },
+def require_supported(spec: RunSpec) -> None:
+    """Raise UnsupportedOptionError for what no engine can do, and would drop without a word."""
+    for mount in spec.mounts:
+        _require_supported_mount(mount)
+    modes = [network for network in spec.networks if network.is_mode]
+    if modes and (len(spec.networks) > 1 or modes[0].aliases or modes[0].fixed):
+        reason = f"{modes[0].name!r} takes no aliases, addresses or other network beside it"
+        raise UnsupportedOptionError("networks", reason)
+
+
+def _require_supported_mount(mount: Mount) -> None:
+    if mount.type != "bind" and (mount.propagation or not mount.recursive):
+        raise UnsupportedOptionError("mount.propagation", f"a {mount.type} has none, only a bind")
+    if mount.type != "volume" and mount.no_copy:
+        raise UnsupportedOptionError("mount.no_copy", f"a {mount.type} copies nothing")
+    if mount.type == "tmpfs" and mount.read_only:
+        raise UnsupportedOptionError("mount.read_only", "a tmpfs that is read-only holds nothing")
+    if mount.options and not mount.recursive:
+        reason = "they cannot be combined with a mount that is not recursive"
+        raise UnsupportedOptionError("mount.options", reason)
+    if mount.type == "volume" and not mount.source and (mount.options or mount.no_copy):
+        raise UnsupportedOptionError("mount.options", "an anonymous volume takes none; name it")
+
+
+def _endpoint(network: NetworkAttachment) -> dict[str, Any]:
+    endpoint: dict[str, Any] = {"Aliases": list(network.aliases)}
+    addresses = {"IPv4Address": network.ipv4, "IPv6Address": network.ipv6}
+    if config := {key: value for key, value in addresses.items() if value}:
+        endpoint["IPAMConfig"] = config
+    if network.mac:
+        endpoint["MacAddress"] = network.mac
+    return endpoint
+
+
+def _health(check: HealthCheck) -> dict[str, Any]:
+    if not check.command:
+        return {"Test": ["NONE"]}
+    return {
+        "Test": ["CMD", *check.command],
+        "Interval": round(check.interval_seconds * NANOSECONDS),
+        "Timeout": round(check.timeout_seconds * NANOSECONDS),
+        "StartPeriod": round(check.start_period_seconds * NANOSECONDS),
+        "Retries": check.retries,
     }
-    if spec.networks:
-        config["NetworkMode"] = spec.networks[0].name
-    return config
-
-
-def _mount(mount: Mount) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "Type": mount.type,
-        "Target": mount.target,
-        "ReadOnly": mount.read_only,
-    }
-    if mount.source:
-        entry["Source"] = mount.source
-    return entry
-
-
-def _port_key(port: Port) -> str:
-    return f"{port.container_port}/{port.protocol}"
-
-
-def _port_bindings(ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]]]:
-    bindings: dict[str, list[dict[str, str]]] = {}
-    for port in ports:
-        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
-        bindings.setdefault(_port_key(port), []).append(binding)
-    return bindings

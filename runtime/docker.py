@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 from docker.errors import NotFound
-from urllib3.exceptions import ReadTimeoutError
 
 from runtime.connection import HANDSHAKE_SECONDS
 from runtime.creating import create_body, further_networks, require_supported
+from runtime.docker_exec import DockerExec
 from runtime.docker_images import DockerImages
 from runtime.docker_objects import DockerObjects
+from runtime.docker_watching import DockerWatching
 from runtime.errors import (
     ContainerExistsError,
     ContainerNotFoundError,
-    EngineError,
-    ExecFailedError,
     ImageNotFoundError,
+    NetworkNotFoundError,
     RuntimeEngineError,
 )
-from runtime.executing import demultiplex, never_started, read_before
 from runtime.inspecting import container_info, container_summary, label_filter
 from runtime.reaching import CONNECT_SECONDS
 from runtime.specs import (
     Capabilities,
     ContainerInfo,
     ContainerSummary,
-    ExecResult,
     NetworkAttachment,
     RestartPolicy,
     RunSpec,
@@ -37,7 +35,7 @@ from runtime.translate import checked
 from runtime.upload import Upload
 
 
-class DockerRuntime(DockerImages, DockerObjects):
+class DockerRuntime(DockerImages, DockerObjects, DockerExec, DockerWatching):
     """The standard surface of one host's engine; safe to construct before a fork."""
 
     def ping(self) -> None:
@@ -65,26 +63,39 @@ class DockerRuntime(DockerImages, DockerObjects):
     def run(self, spec: RunSpec) -> str:
         """Create a container, not started; return its id (64 hex digits)."""
         require_supported(spec)
+        body, further = self._creation(spec)
+        wanted = ", ".join(network.name for network in spec.networks)
         known: dict[str, RuntimeEngineError] = {
             "no such image": ImageNotFoundError(spec.image),
             "already in use": ContainerExistsError(spec.name),
+            "network not found": NetworkNotFoundError(wanted),
         }
         with self._translating(f"creation of {spec.name!r}", known):
             create = self._api.create_container_from_config
-            made = create(create_body(spec), spec.name)  # type: ignore[no-untyped-call]  # bare in its stubs
+            made = create(body, spec.name)  # type: ignore[no-untyped-call]  # bare in its stubs
         container = str(made["Id"])
         try:
-            for network in further_networks(spec):
+            for network in further:
                 self._join(container, network)
         except RuntimeEngineError:
             self.remove(container, force=True)
             raise
         return container
 
+    def _creation(self, spec: RunSpec) -> tuple[dict[str, Any], tuple[NetworkAttachment, ...]]:
+        """Return the body of the create call and the networks to join after it."""
+        return create_body(spec), further_networks(spec)
+
     def _join(self, container: str, network: NetworkAttachment) -> None:
-        with self._translating(f"joining {network.name!r}", _missing(container)):
+        known = _missing(container) | {"not found": NetworkNotFoundError(network.name)}
+        with self._translating(f"joining {network.name!r}", known):
             self._api.connect_container_to_network(
-                container, network.name, aliases=list(network.aliases)
+                container,
+                network.name,
+                ipv4_address=network.ipv4 or None,
+                ipv6_address=network.ipv6 or None,
+                aliases=list(network.aliases),
+                mac_address=network.mac or None,
             )
 
     def start(self, container: str) -> None:
@@ -102,67 +113,10 @@ class DockerRuntime(DockerImages, DockerObjects):
         with self._translating(f"removal of {container!r}"), suppress(NotFound):
             self._api.remove_container(container, v=volumes, force=force)
 
-    def exec(
-        self,
-        container: str,
-        command: Sequence[str],
-        *,
-        user: str = "",
-        env: Mapping[str, str] | None = None,
-        workdir: str = "",
-        timeout_seconds: float = 60.0,
-    ) -> ExecResult:
-        """Run a command to its end as the container's user.
-
-        Raises ExecFailedError if it cannot start or does not end in time; in the latter case it
-        goes on running: no engine can end one command of a container.
-        """
-        line = shlex.join(command)
-        try:
-            with self._translating(f"exec of {line}", _missing(container)):
-                session = self._api.exec_create(
-                    container,
-                    list(command),
-                    user=user,
-                    environment=dict(env or {}),
-                    workdir=workdir or None,
-                )["Id"]
-                output = self._exec_output(session, timeout_seconds)
-                exit_code = self._api.exec_inspect(session)["ExitCode"]
-        except EngineError as error:
-            raise ExecFailedError(container, line, error.reason) from error
-        except TimeoutError as error:
-            reason = f"it did not end within {timeout_seconds:g} s"
-            raise ExecFailedError(container, line, reason) from error
-        if never_started(exit_code, output):
-            raise ExecFailedError(container, line, output.decode(errors="replace").strip())
-        return ExecResult(exit_code=exit_code, output=output)
-
-    def _exec_output(self, session: str, timeout_seconds: float) -> bytes:
-        response = self._api.post(
-            self._url(f"/exec/{session}/start"),
-            json={"Detach": False, "Tty": False},
-            stream=True,
-            timeout=(CONNECT_SECONDS, timeout_seconds),
-        )
-        with closing(checked(response)):
-            try:
-                return b"".join(demultiplex(read_before(response, timeout_seconds)))
-            except ReadTimeoutError as error:
-                raise TimeoutError from error
-
     def inspect(self, container: str) -> ContainerInfo:
         """Describe one container by name or id. Raises ContainerNotFoundError."""
         with self._translating(f"inspect of {container!r}", _missing(container)):
             return container_info(self._api.inspect_container(container))
-
-    def logs(self, container: str, *, tail: int | None = None) -> Iterator[bytes]:
-        """Yield what the container wrote so far, in the order it came."""
-        tty = self.inspect(container).spec.tty
-        params = {"stdout": 1, "stderr": 1, "tail": "all" if tail is None else tail}
-        path = f"/containers/{container}/logs"
-        with self._download("logs", path, params=params, on=_missing(container)) as chunks:
-            yield from chunks if tty else demultiplex(chunks)
 
     def containers(self) -> list[ContainerSummary]:
         """List every container of the host, running or not."""

@@ -2,46 +2,87 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from docker.errors import NotFound
+from requests import Response
 
 from runtime.building import read_build
-from runtime.connection import ANSWER_SECONDS, EngineConnection
-from runtime.errors import EngineError, ImageNotFoundError, RuntimeEngineError
+from runtime.connection import EngineConnection
+from runtime.errors import (
+    EngineError,
+    ImageNotFoundError,
+    RuntimeEngineError,
+    UnsupportedOptionError,
+)
 from runtime.inspecting import image_info, image_reference, label_filter
-from runtime.protocols import OnLog
+from runtime.protocols import OnLog, OnProgress, OnStep, ignore_progress, ignore_step
+from runtime.pulling import pull_error, read_pull, reference_parts
 from runtime.specs import BuildSpec, ImageInfo
+from runtime.streams import Stream, hang_up
 from runtime.upload import Upload
 
 
 class DockerImages(EngineConnection):
     """The images of the standard surface."""
 
-    def build(self, spec: BuildSpec, context: Iterable[bytes], *, on_log: OnLog) -> ImageInfo:
-        """Build with the engine's classic builder, which looks for ``Dockerfile`` unless told.
+    def build(
+        self,
+        spec: BuildSpec,
+        context: Iterable[bytes],
+        *,
+        on_log: OnLog,
+        on_step: OnStep = ignore_step,
+    ) -> ImageInfo:
+        """Build with the engine's classic builder; see Runtime.
 
-        Raises BuildFailedError with the last lines of the log.
+        It looks for ``Dockerfile`` unless told, and knows no secrets.
         """
-        upload = Upload(context)
-        with self._translating(f"build of {spec.tag!r}", upload=upload):
-            events = self._api.build(
-                fileobj=upload,  # type: ignore[arg-type]  # it is only handed on to requests
-                custom_context=True,
-                tag=spec.tag,
-                dockerfile=spec.containerfile or None,
-                buildargs=spec.build_args,
-                labels=spec.labels,
-                target=spec.target or None,
-                nocache=spec.no_cache,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                timeout=ANSWER_SECONDS,
-            )
-        return self.image(read_build(spec.tag, self._translated(events, "build"), on_log))
+        if spec.secrets:
+            raise UnsupportedOptionError("secrets", "Docker's classic builder takes none")
+        params = {
+            "t": spec.tag,
+            "dockerfile": spec.containerfile,
+            "buildargs": json.dumps(spec.build_args),
+            "labels": json.dumps(spec.labels),
+            "target": spec.target,
+            "platform": spec.platform,
+            "nocache": int(spec.no_cache),
+            "rm": 1,
+            "forcerm": 1,
+        }
+        response = self._open(
+            "POST",
+            f"build of {spec.tag!r}",
+            "/build",
+            params=params,
+            headers={"Content-Type": "application/x-tar"},
+            upload=Upload(context),
+        )
+        with Stream(self._documents(response, "build"), lambda: hang_up(response)) as events:
+            image_id = read_build(spec.tag, events, on_log, on_step)
+        return self.image(image_id)
+
+    def pull(
+        self, name: str, *, platform: str = "", on_progress: OnProgress = ignore_progress
+    ) -> ImageInfo:
+        """Pull an image; see Runtime."""
+        repository, tag = reference_parts(name)
+        params = {"fromImage": repository, "tag": tag, "platform": platform}
+        try:
+            response = self._open("POST", "pull", "/images/create", params=params)
+            with Stream(self._documents(response, "pull"), lambda: hang_up(response)) as events:
+                read_pull(name, events, on_progress)
+        except EngineError as error:
+            raise pull_error(name, error.reason) from error
+        return self.image(name)
+
+    def _documents(self, response: Response, operation: str) -> Iterator[dict[str, Any]]:
+        lines = self._translated(response.iter_lines(), operation)
+        return (json.loads(line) for line in lines if line)
 
     def image(self, name: str) -> ImageInfo:
         """Describe a local image by name or id. Raises ImageNotFoundError."""

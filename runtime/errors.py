@@ -67,6 +67,62 @@ class ImageNotFoundError(RuntimeEngineError):
         return f"no image {self.image!r} on this host"
 
 
+class PullFailedError(RuntimeEngineError):
+    """An image could not be pulled, for another reason than that its registry has none."""
+
+    def __init__(self, image: str, reason: str) -> None:
+        super().__init__(image, reason)
+        self.image = image
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"pulling {self.image!r} failed: {self.reason}"
+
+
+class NetworkNotFoundError(RuntimeEngineError):
+    """No network has this name on this host."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__(network)
+        self.network = network
+
+    def __str__(self) -> str:
+        return f"no network {self.network!r} on this host"
+
+
+class NetworkExistsError(RuntimeEngineError):
+    """A network of this name is on this host already, with other labels or options."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__(network)
+        self.network = network
+
+    def __str__(self) -> str:
+        return f"a network {self.network!r} with other labels or options is already on this host"
+
+
+class NetworkInUseError(RuntimeEngineError):
+    """The network cannot be removed while a container uses it."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__(network)
+        self.network = network
+
+    def __str__(self) -> str:
+        return f"network {self.network!r} is used by a container"
+
+
+class VolumeNotFoundError(RuntimeEngineError):
+    """No volume has this name on this host."""
+
+    def __init__(self, volume: str) -> None:
+        super().__init__(volume)
+        self.volume = volume
+
+    def __str__(self) -> str:
+        return f"no volume {self.volume!r} on this host"
+
+
 class VolumeExistsError(RuntimeEngineError):
     """A volume of this name is on this host already, with other labels or other content."""
 
@@ -103,16 +159,22 @@ class ExecFailedError(RuntimeEngineError):
 
 
 class BuildFailedError(RuntimeEngineError):
-    """An image build ended with an error; ``tail`` holds its last log lines."""
+    """An image build ended with an error.
 
-    def __init__(self, image: str, reason: str, tail: tuple[str, ...] = ()) -> None:
-        super().__init__(image, reason, tail)
+    ``step`` is the instruction that failed ("3/7: RUN make"), empty before the first; ``tail``
+    holds the last log lines.
+    """
+
+    def __init__(self, image: str, reason: str, tail: tuple[str, ...] = (), step: str = "") -> None:
+        super().__init__(image, reason, tail, step)
         self.image = image
         self.reason = reason
         self.tail = tail
+        self.step = step
 
     def __str__(self) -> str:
-        return f"building {self.image!r} failed: {self.reason}"
+        at = f" at step {self.step}" if self.step else ""
+        return f"building {self.image!r} failed{at}: {self.reason}"
 
 
 class CheckpointUnsupportedError(RuntimeEngineError):

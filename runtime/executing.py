@@ -6,8 +6,9 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
-from requests import Response
+from runtime.specs import OutputChunk
 
 READ_BYTES = 1 << 16
 
@@ -16,10 +17,18 @@ NOT_STARTED_CODES = frozenset({125, 126, 127})
 _NOT_STARTED = re.compile(rb"(Error: .*OCI |OCI runtime exec failed)", re.DOTALL)
 
 _FRAME = struct.Struct(">BxxxL")  # stream number, three zero bytes, payload length
+_STDERR = 2
+
+
+class Readable(Protocol):
+    """What an answer is read from."""
+
+    def read1(self, size: int, /) -> bytes:
+        """Return what is there, waiting for the first byte; nothing at the end."""
 
 
 def read_before(
-    response: Response, timeout_seconds: float, *, clock: Callable[[], float] = time.monotonic
+    source: Readable, timeout_seconds: float, *, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[bytes]:
     """Yield the answer as it arrives.
 
@@ -27,23 +36,32 @@ def read_before(
     is noticed at its next word.
     """
     deadline = clock() + timeout_seconds
-    while chunk := response.raw.read1(READ_BYTES):
+    while chunk := source.read1(READ_BYTES):
         yield chunk
         if clock() > deadline:
             raise TimeoutError
 
 
-def demultiplex(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def demultiplex(chunks: Iterable[bytes]) -> Iterator[OutputChunk]:
     """Yield the payloads of Docker's attach stream (Engine API, "Stream format") in order."""
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
         while len(buffer) >= _FRAME.size:
-            end = _FRAME.size + _FRAME.unpack_from(buffer)[1]
+            number, length = _FRAME.unpack_from(buffer)
+            end = _FRAME.size + length
             if len(buffer) < end:
                 break
-            yield bytes(buffer[_FRAME.size : end])
+            yield OutputChunk(
+                stream="stderr" if number == _STDERR else "stdout",
+                data=bytes(buffer[_FRAME.size : end]),
+            )
             del buffer[:end]
+
+
+def from_terminal(chunks: Iterable[bytes]) -> Iterator[OutputChunk]:
+    """Yield what a terminal shows; it has one stream."""
+    return (OutputChunk(stream="stdout", data=chunk) for chunk in chunks)
 
 
 def never_started(exit_code: int, output: bytes) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from runtime.creating import require_supported
@@ -14,46 +13,40 @@ from runtime.errors import (
     ContainerExistsError,
     ContainerNotFoundError,
     EngineError,
-    ExecFailedError,
     ImageNotFoundError,
+    NetworkNotFoundError,
     RestoreFailedError,
 )
 from runtime.fake_archive import read_archive, write_archive
+from runtime.fake_exec import FakeExec
 from runtime.fake_objects import FakeImages, FakeObjects
 from runtime.fake_state import FakeContainer, FakeVolume, faulty, pack, pieces, unpack
+from runtime.fake_watching import FakeWatching
 from runtime.inspecting import label_filter
+from runtime.podman_requests import podman_body
 from runtime.specs import (
     Capabilities,
     CheckpointSpec,
     ContainerInfo,
     ContainerState,
     ContainerSummary,
-    ExecResult,
     Mount,
     RestartPolicy,
     RestoreSpec,
     RunSpec,
 )
 
-Command = Callable[[FakeContainer], ExecResult]
 
-
-class FakeRuntime(FakeImages, FakeObjects):
+class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching):
     """A CheckpointRuntime without an engine.
 
     ``commands`` maps what exec is given to what it does; any other command exits 0 and is silent.
+    ``registry`` holds the images that can be pulled, by name.
     """
 
     def __init__(self, *, checkpoint_reason: str = "") -> None:
         super().__init__()
         self.checkpoint_reason = checkpoint_reason  # not empty: checkpoints are unsupported
-        self.commands: dict[tuple[str, ...], Command] = {}
-
-    def _find(self, name: str) -> FakeContainer:
-        for container in self.containers_by_id.values():
-            if name in (container.id, container.spec.name):
-                return container
-        raise ContainerNotFoundError(name)
 
     @faulty
     def ping(self) -> None:
@@ -76,13 +69,14 @@ class FakeRuntime(FakeImages, FakeObjects):
 
     @faulty
     def run(self, spec: RunSpec) -> str:
-        """Create a container; anonymous volumes get a name of 64 hex digits."""
+        """Create a container of what Podman would take; anonymous volumes get 64 hex digits."""
         require_supported(spec)
+        podman_body(spec)
         image = self._image(spec.image)
         self._require_free(spec.name)
         for network in spec.networks:
-            if network.name not in {*self.networks, "host", "none"}:
-                raise EngineError(f"creation of {spec.name!r}", "network not found")
+            if not network.is_mode and network.name not in self.networks:
+                raise NetworkNotFoundError(network.name)
         mounts = tuple(map(self._with_volume, spec.mounts))
         container = FakeContainer(
             id=secrets.token_hex(32),
@@ -90,6 +84,7 @@ class FakeRuntime(FakeImages, FakeObjects):
             image_id=image.id,
         )
         self.containers_by_id[container.id] = container
+        self._tell("create", container)
         return container.id
 
     def _require_free(self, *names: str) -> None:
@@ -112,6 +107,7 @@ class FakeRuntime(FakeImages, FakeObjects):
         if found.state is not ContainerState.RUNNING:
             found.state, found.memory = ContainerState.RUNNING, secrets.token_hex(8).encode()
             found.checkpoint = None
+            self._tell("start", found)
 
     @faulty
     def stop(self, container: str, *, timeout_seconds: int | None = None) -> None:
@@ -119,7 +115,8 @@ class FakeRuntime(FakeImages, FakeObjects):
         found = self._find(container)
         if found.state in (ContainerState.RUNNING, ContainerState.PAUSED):
             found.state, found.memory = ContainerState.EXITED, b""
-            if _auto_remove(found):
+            self._tell("die", found)
+            if found.spec.auto_remove:
                 del self.containers_by_id[found.id]
 
     @faulty
@@ -132,28 +129,11 @@ class FakeRuntime(FakeImages, FakeObjects):
         if found.state is ContainerState.RUNNING and not force:
             raise EngineError(f"removal of {container!r}", "container state improper")
         del self.containers_by_id[found.id]
+        self._tell("remove", found)
         if volumes:
             for mount in found.spec.mounts:
                 if len(mount.source) == 64 and not self.volume_users(mount.source):
                     self.volumes.pop(mount.source, None)
-
-    @faulty
-    def exec(
-        self,
-        container: str,
-        command: Sequence[str],
-        *,
-        user: str = "",
-        env: Mapping[str, str] | None = None,
-        workdir: str = "",
-        timeout_seconds: float = 60.0,
-    ) -> ExecResult:
-        """Do what ``commands`` says."""
-        found = self._find(container)
-        if found.state is not ContainerState.RUNNING:
-            raise ExecFailedError(container, shlex.join(command), "container state improper")
-        act = self.commands.get(tuple(command))
-        return act(found) if act else ExecResult(exit_code=0, output=b"")
 
     @faulty
     def inspect(self, container: str) -> ContainerInfo:
@@ -167,17 +147,12 @@ class FakeRuntime(FakeImages, FakeObjects):
             state=found.state,
             pid=1 if found.state is ContainerState.RUNNING else 0,
             exit_code=found.exit_code,
-            auto_remove=_auto_remove(found),
+            auto_remove=found.spec.auto_remove,
             checkpointed=found.checkpoint is not None,
             dependencies=found.dependencies,
+            health=found.spec.health,
             spec=found.spec,
         )
-
-    @faulty
-    def logs(self, container: str, *, tail: int | None = None) -> Iterator[bytes]:
-        """Yield the lines of ``log``."""
-        lines = self._find(container).log.splitlines(keepends=True)
-        return iter(lines if tail is None else lines[len(lines) - min(tail, len(lines)) :])
 
     @faulty
     def containers(self) -> list[ContainerSummary]:
@@ -248,7 +223,7 @@ class FakeRuntime(FakeImages, FakeObjects):
     def _why_not(self, container: FakeContainer) -> str:
         if container.state is not ContainerState.RUNNING:
             return f"it is {container.state}, not running"
-        if _auto_remove(container):
+        if container.spec.auto_remove:
             return "it was made with --rm and would vanish when it stops"
         if container.dependencies:
             return f"it depends on {', '.join(container.dependencies)}"
@@ -270,12 +245,16 @@ class FakeRuntime(FakeImages, FakeObjects):
         if made.image_id not in self.images:
             raise ImageNotFoundError(restored.image)
         for network in made.spec.networks:
-            if network.name not in {*self.networks, "host", "none"}:
+            if not network.is_mode and network.name not in self.networks:
                 raise RestoreFailedError(archive, f"network {network.name} not found")
-        for name in restored.volumes:
+        for name in () if spec.ignore_volumes else restored.volumes:
             if name in self.volumes:
                 raise RestoreFailedError(archive, f"volume with name {name} already exists")
-        self.volumes.update(restored.volumes)
+        self.volumes = {**restored.volumes, **self.volumes}
+        if spec.publish:
+            made.spec = made.spec.model_copy(update={"ports": spec.publish})
+        if spec.ignore_rootfs:
+            made.files.clear()
         made.state = ContainerState.RUNNING
         self.containers_by_id[made.id] = made
         return made.id
@@ -288,10 +267,6 @@ class FakeRuntime(FakeImages, FakeObjects):
             raise RestoreFailedError(container, "it has no checkpoint to restore")
         found.state, found.memory = ContainerState.RUNNING, found.checkpoint
         found.checkpoint = found.checkpoint if spec.keep else None
-
-
-def _auto_remove(container: FakeContainer) -> bool:
-    return bool(container.spec.host_config.get("AutoRemove"))
 
 
 def _summary(container: FakeContainer) -> ContainerSummary:

@@ -8,39 +8,72 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from runtime.building import build_step
 from runtime.context import CONTAINERFILES
 from runtime.errors import (
     BuildFailedError,
     EngineError,
     ImageNotFoundError,
+    NetworkExistsError,
+    NetworkInUseError,
+    NetworkNotFoundError,
     VolumeExistsError,
     VolumeInUseError,
+    VolumeNotFoundError,
 )
 from runtime.fake_state import FakeImage, FakeState, FakeVolume, faulty, pack, pieces, unpack
 from runtime.inspecting import label_filter
-from runtime.protocols import OnLog
-from runtime.specs import BuildSpec, ImageInfo, NetworkSpec, VolumeSpec
+from runtime.protocols import OnLog, OnProgress, OnStep, ignore_progress, ignore_step
+from runtime.specs import BuildSpec, ImageInfo, NetworkSpec, PullProgress, VolumeSpec
+
+FAILING = 'RUN ["/bin/false"'
 
 
 class FakeImages(FakeState):
     """Images that know their id, names and labels only."""
 
     @faulty
-    def build(self, spec: BuildSpec, context: Iterable[bytes], *, on_log: OnLog) -> ImageInfo:
+    def build(
+        self,
+        spec: BuildSpec,
+        context: Iterable[bytes],
+        *,
+        on_log: OnLog,
+        on_step: OnStep = ignore_step,
+    ) -> ImageInfo:
         """Make an image whose id depends on the context; its Containerfile needs a FROM."""
         files = unpack(context)
         names = (spec.containerfile,) if spec.containerfile else CONTAINERFILES
         text = next((files[name] for name in names if name in files), b"").decode()
-        for line in text.splitlines():
-            on_log(line)
+        lines = [line for line in text.splitlines() if line.strip()]
+        for number, line in enumerate(lines, 1):
+            announced = f"STEP {number}/{len(lines)}: {line}"
+            on_log(announced)
+            if step := build_step(announced):
+                on_step(step)
+            if line.startswith(FAILING):
+                reason = "while running runtime: exit status 1"
+                at = f"{number}/{len(lines)}: {line}"
+                raise BuildFailedError(spec.tag, reason, (announced,), at)
         if "FROM " not in text:
-            raise BuildFailedError(spec.tag, "no FROM statement found", tuple(text.splitlines()))
+            raise BuildFailedError(spec.tag, "no FROM statement found", tuple(lines))
         content = pack(files) + spec.model_dump_json().encode() + repr(spec.build_args).encode()
         image = FakeImage(
             id=hashlib.sha256(content).hexdigest(), names=(spec.tag,), labels=spec.labels
         )
         self._add_image(image)
         return _info(image)
+
+    @faulty
+    def pull(
+        self, name: str, *, platform: str = "", on_progress: OnProgress = ignore_progress
+    ) -> ImageInfo:
+        """Take an image out of ``registry``."""
+        if name not in self.registry:
+            raise ImageNotFoundError(name)
+        on_progress(PullProgress(status="Download complete", layer=self.registry[name].id[:12]))
+        self._add_image(self.registry[name])
+        return _info(self.registry[name])
 
     def _add_image(self, image: FakeImage) -> None:
         for other in self.images.values():
@@ -102,7 +135,7 @@ class FakeImages(FakeState):
 
 
 def _info(image: FakeImage) -> ImageInfo:
-    return ImageInfo(id=image.id, names=image.names)
+    return ImageInfo(id=image.id, names=image.names, labels=image.labels)
 
 
 class FakeObjects(FakeState):
@@ -110,11 +143,16 @@ class FakeObjects(FakeState):
 
     @faulty
     def create_network(self, spec: NetworkSpec) -> None:
-        """Create a network; the same one again is no error."""
-        if self.networks.setdefault(spec.name, spec) != spec:
-            raise EngineError(
-                f"creation of network {spec.name!r}", "it is there with other labels or options"
-            )
+        """Create a network; one that has what is asked for is no error."""
+        if not spec.satisfied_by(self.networks.setdefault(spec.name, spec)):
+            raise NetworkExistsError(spec.name)
+
+    @faulty
+    def network(self, name: str) -> NetworkSpec:
+        """Describe a network."""
+        if name not in self.networks:
+            raise NetworkNotFoundError(name)
+        return self.networks[name]
 
     @faulty
     def network_exists(self, name: str) -> bool:
@@ -124,14 +162,28 @@ class FakeObjects(FakeState):
     @faulty
     def remove_network(self, name: str) -> None:
         """Remove a network; an absent one is no error."""
+        for container in self.containers_by_id.values():
+            if any(network.name == name for network in container.spec.networks):
+                raise NetworkInUseError(name)
         self.networks.pop(name, None)
 
     @faulty
     def create_volume(self, spec: VolumeSpec) -> None:
-        """Create a volume; one of the same labels is no error."""
-        volume = self.volumes.setdefault(spec.name, FakeVolume(labels=spec.labels))
-        if volume.labels != spec.labels:
+        """Create a volume; the same one again is no error."""
+        made = FakeVolume(labels=spec.labels, driver=spec.driver, options=spec.options)
+        self.volumes.setdefault(spec.name, made)
+        if self.volume(spec.name) != spec:
             raise VolumeExistsError(spec.name)
+
+    @faulty
+    def volume(self, name: str) -> VolumeSpec:
+        """Describe a volume."""
+        if name not in self.volumes:
+            raise VolumeNotFoundError(name)
+        found = self.volumes[name]
+        return VolumeSpec(
+            name=name, labels=found.labels, driver=found.driver, options=found.options
+        )
 
     @faulty
     def volume_exists(self, name: str) -> bool:

@@ -7,10 +7,12 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from runtime.specs import ContainerState, NetworkSpec, RunSpec
+from runtime.errors import ContainerNotFoundError
+from runtime.specs import ContainerState, EngineEvent, NetworkSpec, RunSpec
 
 CHUNK_BYTES = 4096
 
@@ -32,6 +34,8 @@ class FakeVolume:
     """A volume; ``files`` maps paths in it to content."""
 
     labels: dict[str, str] = field(default_factory=dict)
+    driver: str = "local"
+    options: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -46,6 +50,7 @@ class FakeContainer:
     memory: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)  # the writable layer
     log: bytes = b""
+    stdin: bytes = b""  # what the last command of exec_stream was sent
     exit_code: int = 0
     checkpoint: bytes | None = None  # the memory that lies in its in-place checkpoint
     dependencies: tuple[str, ...] = ()
@@ -62,7 +67,27 @@ class FakeState:
         self.containers_by_id: dict[str, FakeContainer] = {}
         self.networks: dict[str, NetworkSpec] = {}
         self.volumes: dict[str, FakeVolume] = {}
+        self.registry: dict[str, FakeImage] = {}
+        self.history: list[EngineEvent] = []
         self.faults: dict[str, list[Exception]] = defaultdict(list)
+
+    def _find(self, name: str) -> FakeContainer:
+        for container in self.containers_by_id.values():
+            if name in (container.id, container.spec.name):
+                return container
+        raise ContainerNotFoundError(name)
+
+    def _tell(self, action: str, container: FakeContainer) -> None:
+        self.history.append(
+            EngineEvent(
+                kind="container",
+                action=action,
+                id=container.id,
+                name=container.spec.name,
+                attributes=container.spec.labels,
+                at=datetime.now(UTC),
+            )
+        )
 
 
 S = TypeVar("S", bound=FakeState)

@@ -35,6 +35,7 @@ class LibpodClient:
         operation: str,
         params: Mapping[str, Any] | None = None,
         upload: Upload | None = None,
+        body: Mapping[str, Any] | None = None,
         on: Mapping[str, RuntimeEngineError] | None = None,
     ) -> Iterator[Response]:
         """Send a request and give its successful answer, the body unread.
@@ -50,6 +51,7 @@ class LibpodClient:
                     url,
                     params=_query(params or {}),
                     data=upload,
+                    json=body,
                     stream=True,
                     headers={"Content-Type": "application/x-tar"} if upload else None,
                     timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
@@ -66,11 +68,12 @@ class LibpodClient:
         method: str = "GET",
         params: Mapping[str, Any] | None = None,
         upload: Upload | None = None,
+        body: Mapping[str, Any] | None = None,
         on: Mapping[str, RuntimeEngineError] | None = None,
     ) -> dict[str, Any]:
         """Send a request and return the JSON object that answers it."""
         request = self.request(
-            method, path, operation=operation, params=params, upload=upload, on=on
+            method, path, operation=operation, params=params, upload=upload, body=body, on=on
         )
         with request as response, translating(self._socket, operation):
             answer: dict[str, Any] = response.json()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import Any
 
 from runtime.building import read_build
+from runtime.context import secret_members
 from runtime.docker import DockerRuntime
 from runtime.errors import (
     CheckpointFailedError,
@@ -14,10 +17,16 @@ from runtime.errors import (
     ContainerNotFoundError,
     EngineError,
     EngineUnavailableError,
+    NetworkNotFoundError,
     RestoreFailedError,
+    RuntimeEngineError,
 )
+from runtime.inspecting import container_info
 from runtime.libpod import LibpodClient
-from runtime.protocols import OnLog
+from runtime.object_answers import libpod_network_body
+from runtime.podman_defaults import EngineDefaults, probe_body
+from runtime.podman_requests import build_params, podman_body, restore_params
+from runtime.protocols import OnLog, OnStep, ignore_step
 from runtime.restoring import restore_error
 from runtime.specs import (
     BuildSpec,
@@ -26,11 +35,12 @@ from runtime.specs import (
     ContainerInfo,
     ContainerState,
     ImageInfo,
+    NetworkAttachment,
+    NetworkSpec,
     RestoreSpec,
+    RunSpec,
 )
 from runtime.upload import Upload
-
-DOCKER_FORMAT = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class PodmanRuntime(DockerRuntime):
@@ -39,6 +49,7 @@ class PodmanRuntime(DockerRuntime):
     def __init__(self, socket: str, checkpoint_probe: Callable[[], None] | None = None) -> None:
         super().__init__(socket, checkpoint_probe)
         self._libpod = LibpodClient(self.socket)
+        self._defaults = EngineDefaults(self._fresh_container)
         self._unsupported: str | None = None  # why no checkpoint, once the probe has run
 
     def capabilities(self) -> Capabilities:
@@ -70,45 +81,83 @@ class PodmanRuntime(DockerRuntime):
                 self._unsupported = str(error) or type(error).__name__
         return self._unsupported
 
-    def build(self, spec: BuildSpec, context: Iterable[bytes], *, on_log: OnLog) -> ImageInfo:
+    def build(
+        self,
+        spec: BuildSpec,
+        context: Iterable[bytes],
+        *,
+        on_log: OnLog,
+        on_step: OnStep = ignore_step,
+    ) -> ImageInfo:
         """Build an image; without ``containerfile`` Podman looks for Containerfile, Dockerfile.
 
         Docker's image format, because OCI's has no HEALTHCHECK and Podman would drop it.
-        Raises BuildFailedError with the last lines of the log.
         """
-        operation, upload = f"build of {spec.tag!r}", Upload(context)
-        params = {
-            "t": spec.tag,
-            "dockerfile": spec.containerfile,
-            "buildargs": json.dumps(spec.build_args),
-            "labels": json.dumps(spec.labels),
-            "target": spec.target,
-            "nocache": spec.no_cache,
-            "layers": True,
-            "outputformat": DOCKER_FORMAT,
-        }
+        operation = f"build of {spec.tag!r}"
+        secrets, names = secret_members(spec.secrets)
+        upload = Upload(chain((secrets,) if secrets else (), context))
         with self._libpod.request(
-            "POST", "/build", operation=operation, params=params, upload=upload
+            "POST", "/build", operation=operation, params=build_params(spec, names), upload=upload
         ) as response:
             lines = self._libpod.lines(response, operation)
-            image_id = read_build(spec.tag, map(json.loads, lines), on_log)
+            image_id = read_build(spec.tag, map(json.loads, lines), on_log, on_step)
         return self.image(image_id)
 
     def inspect(self, container: str) -> ContainerInfo:
-        """Describe one container; what the compatible API hides comes from libpod's."""
-        info = super().inspect(container)
-        hidden = self._libpod.json(
-            f"/containers/{info.id}/json",
+        """Describe one container, by libpod's answer: the compatible one hides a lot."""
+        found = self._inspected(container)
+        return container_info(found, self._defaults.of(found["Image"]))
+
+    def _inspected(self, container: str) -> dict[str, Any]:
+        return self._libpod.json(
+            f"/containers/{container}/json",
             operation=f"inspect of {container!r}",
             on={"no such container": ContainerNotFoundError(container)},
         )
-        return info.model_copy(
-            update={
-                "checkpointed": hidden["State"].get("Checkpointed", False),
-                "dependencies": tuple(hidden.get("Dependencies") or ()),
-                "pod": hidden.get("Pod") or "",
-            }
+
+    def _fresh_container(self, image: str) -> dict[str, Any]:
+        """Make a container without any options, look at it, and remove it again."""
+        with self._translating("probe of the engine's defaults"):
+            create = self._api.create_container_from_config
+            made = create(probe_body(image), None)  # type: ignore[no-untyped-call]  # bare in its stubs
+        try:
+            return self._inspected(made["Id"])
+        finally:
+            self.remove(made["Id"], volumes=True)
+
+    def _creation(self, spec: RunSpec) -> tuple[dict[str, Any], tuple[NetworkAttachment, ...]]:
+        return podman_body(spec), ()
+
+    def run(self, spec: RunSpec) -> str:
+        """Create a container, not started; return its id (64 hex digits)."""
+        container = super().run(spec)
+        if spec.limits.memory_bytes and spec.limits.memory_swap_bytes < 0:
+            try:
+                self._lift_swap_limit(container, spec.limits.memory_bytes)
+            except RuntimeEngineError:
+                self.remove(container, force=True, volumes=True)
+                raise
+        return container
+
+    def _lift_swap_limit(self, container: str, memory_bytes: int) -> None:
+        """Do what the compatible create call drops: allow swap without limit."""
+        body = {"memory": {"limit": memory_bytes, "swap": -1}}
+        path, operation = f"/containers/{container}/update", f"update of {container!r}"
+        with self._libpod.request("POST", path, operation=operation, body=body):
+            pass
+
+    def network(self, name: str) -> NetworkSpec:
+        """Describe a network by libpod's answer: the compatible one hides options and ranges."""
+        found = self._libpod.json(
+            f"/networks/{name}/json",
+            operation=f"inspect of network {name!r}",
+            on={"network not found": NetworkNotFoundError(name)},
         )
+        return NetworkSpec.from_inspect(found)
+
+    def _make_network(self, spec: NetworkSpec) -> None:
+        operation, body = f"creation of network {spec.name!r}", libpod_network_body(spec)
+        self._libpod.json("/networks/create", method="POST", operation=operation, body=body)
 
     @contextmanager
     def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[Iterator[bytes]]:
@@ -123,6 +172,8 @@ class PodmanRuntime(DockerRuntime):
             "leaveRunning": spec.leave_running,
             "tcpEstablished": spec.tcp_established,
             "fileLocks": spec.file_locks,
+            "ignoreRootFS": spec.ignore_rootfs,
+            "keep": spec.keep,
         }
         path, operation = f"/containers/{info.id}/checkpoint", f"checkpoint of {container!r}"
         with ExitStack() as stack:
@@ -166,7 +217,7 @@ class PodmanRuntime(DockerRuntime):
                 "/containers/import/restore",
                 method="POST",
                 operation=f"restore of {archive!r}",
-                params={"import": True, "name": spec.name, **_restore_params(spec)},
+                params={"import": True, "name": spec.name, **restore_params(spec)},
                 upload=upload,
             )
         except (EngineError, EngineUnavailableError) as error:
@@ -182,7 +233,7 @@ class PodmanRuntime(DockerRuntime):
                 f"/containers/{container}/restore",
                 method="POST",
                 operation=f"restore of {container!r}",
-                params={"keep": spec.keep, **_restore_params(spec)},
+                params=restore_params(spec),
                 on={"failed to find container": ContainerNotFoundError(container)},
             )
         except EngineError as error:
@@ -202,12 +253,3 @@ def _after(first: bytes, chunks: Iterator[bytes], container: str) -> Iterator[by
     with _checkpoint_errors(container):
         yield first
         yield from chunks
-
-
-def _restore_params(spec: RestoreSpec) -> dict[str, bool]:
-    return {
-        "tcpEstablished": spec.tcp_established,
-        "fileLocks": spec.file_locks,
-        "ignoreStaticIP": spec.ignore_static_ip,
-        "ignoreStaticMAC": spec.ignore_static_mac,
-    }

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from runtime.exec_stream import ExecStream
 from runtime.specs import (
     BuildSpec,
+    BuildStep,
     Capabilities,
     CheckpointSpec,
     ContainerInfo,
     ContainerSummary,
+    EngineEvent,
     ExecResult,
     ImageInfo,
     NetworkSpec,
+    PullProgress,
     RestartPolicy,
     RestoreSpec,
     RunSpec,
     VolumeSpec,
 )
+from runtime.streams import Stream
 
 OnLog = Callable[[str], None]
+OnStep = Callable[[BuildStep], None]
+OnProgress = Callable[[PullProgress], None]
+
+
+def ignore_step(step: BuildStep) -> None:
+    """Do nothing with a build's step."""
+
+
+def ignore_progress(progress: PullProgress) -> None:
+    """Do nothing with a pull's progress."""
 
 
 @runtime_checkable
@@ -34,8 +50,29 @@ class Runtime(Protocol):
     def capabilities(self) -> Capabilities:
         """Tell what this engine is and can do; a checkpoint probe runs once and is cached."""
 
-    def build(self, spec: BuildSpec, context: Iterable[bytes], *, on_log: OnLog) -> ImageInfo:
-        """Build an image from a tar stream. Raises BuildFailedError with the last lines."""
+    def build(
+        self,
+        spec: BuildSpec,
+        context: Iterable[bytes],
+        *,
+        on_log: OnLog,
+        on_step: OnStep = ignore_step,
+    ) -> ImageInfo:
+        """Build an image from a tar stream.
+
+        An exception from ``on_log``, ``on_step`` or ``context`` hangs up, which ends the build:
+        no further instruction runs and no image is tagged (Podman lets the running one finish).
+        Raises BuildFailedError with the failing step and the last lines, UnsupportedOptionError.
+        """
+
+    def pull(
+        self, name: str, *, platform: str = "", on_progress: OnProgress = ignore_progress
+    ) -> ImageInfo:
+        """Pull an image with the engine's own credentials.
+
+        An exception from ``on_progress`` ends it. Raises ImageNotFoundError if its registry has
+        none, else PullFailedError.
+        """
 
     def image(self, name: str) -> ImageInfo:
         """Describe a local image by name or id. Raises ImageNotFoundError."""
@@ -52,7 +89,8 @@ class Runtime(Protocol):
     def run(self, spec: RunSpec) -> str:
         """Create a container, not started; return its id.
 
-        Raises ImageNotFoundError, ContainerExistsError, UnsupportedOptionError.
+        Raises ImageNotFoundError, ContainerExistsError, NetworkNotFoundError,
+        UnsupportedOptionError.
         """
 
     def start(self, container: str) -> None:
@@ -72,15 +110,48 @@ class Runtime(Protocol):
         user: str = "",
         env: Mapping[str, str] | None = None,
         workdir: str = "",
+        tty: bool = False,
         timeout_seconds: float = 60.0,
     ) -> ExecResult:
         """Run a command to its end as the container's user. Raises ExecFailedError."""
 
+    def exec_stream(
+        self,
+        container: str,
+        command: Sequence[str],
+        *,
+        stdin: Iterable[bytes] | None = None,
+        user: str = "",
+        env: Mapping[str, str] | None = None,
+        workdir: str = "",
+        tty: bool = False,
+    ) -> ExecStream:
+        """Run a command and stream what it says; the stream has the exit code at its end.
+
+        ``stdin`` is sent in the background and then closed; a terminal's reader is told of the end
+        by a Ctrl-D (0x04) only. Raises ExecFailedError, at the latest when the stream ends.
+        """
+
     def inspect(self, container: str) -> ContainerInfo:
         """Describe one container by name or id. Raises ContainerNotFoundError."""
 
-    def logs(self, container: str, *, tail: int | None = None) -> Iterator[bytes]:
-        """Yield what the container wrote so far."""
+    def logs(
+        self,
+        container: str,
+        *,
+        tail: int | None = None,
+        since: datetime | None = None,
+        follow: bool = False,
+    ) -> Stream[bytes]:
+        """Stream what the container wrote: the last ``tail`` lines of it, and ``since`` a moment.
+
+        ``follow`` goes on until the container stops or the stream is closed.
+        """
+
+    def events(
+        self, *, labels: Mapping[str, str] | None = None, since: datetime | None = None
+    ) -> Stream[EngineEvent]:
+        """Stream what happens on the host, to what carries all ``labels``, until it is closed."""
 
     def containers(self) -> list[ContainerSummary]:
         """List every container of the host, running or not."""
@@ -101,16 +172,34 @@ class Runtime(Protocol):
         """Stream ``path`` of a container as a tar."""
 
     def create_network(self, spec: NetworkSpec) -> None:
-        """Create a network; one of the same name and labels is no error."""
+        """Create a network; one that has the labels and options asked for is no error.
+
+        Raises NetworkExistsError for any other of that name, UnsupportedOptionError.
+        """
+
+    def network(self, name: str) -> NetworkSpec:
+        """Describe a network, so that another host can be given the same.
+
+        Raises NetworkNotFoundError.
+        """
 
     def network_exists(self, name: str) -> bool:
         """Tell whether a network of this name is there."""
 
     def remove_network(self, name: str) -> None:
-        """Remove a network; one that is absent is no error."""
+        """Remove a network; one that is absent is no error. Raises NetworkInUseError."""
 
     def create_volume(self, spec: VolumeSpec) -> None:
-        """Create a volume; one of the same name and labels is no error (VolumeExistsError else)."""
+        """Create a volume; one that has the labels, driver and options asked for is no error.
+
+        Raises VolumeExistsError for any other of that name.
+        """
+
+    def volume(self, name: str) -> VolumeSpec:
+        """Describe a volume, so that another host can be given the same.
+
+        Raises VolumeNotFoundError.
+        """
 
     def volume_exists(self, name: str) -> bool:
         """Tell whether a volume of this name is there."""

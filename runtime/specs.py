@@ -5,20 +5,61 @@ Sizes are bytes, times are seconds, moments are aware datetimes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, Field
 
-NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=200)]
+from runtime.object_specs import NetworkSpec, Subnet, VolumeSpec
+from runtime.records import Spec
+from runtime.run_parts import (
+    Device,
+    Dns,
+    HealthCheck,
+    Limits,
+    Logging,
+    Mount,
+    Namespaces,
+    NetworkAttachment,
+    Port,
+    RestartPolicy,
+    Security,
+    Ulimit,
+)
+from runtime.run_spec import RunSpec
 
-
-class Spec(BaseModel):
-    """A record that is checked when it is made and never changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = [
+    "BuildSpec",
+    "BuildStep",
+    "Capabilities",
+    "CheckpointSpec",
+    "ContainerInfo",
+    "ContainerState",
+    "ContainerSummary",
+    "Device",
+    "Dns",
+    "EngineEvent",
+    "ExecResult",
+    "HealthCheck",
+    "ImageInfo",
+    "Limits",
+    "Logging",
+    "Mount",
+    "Namespaces",
+    "NetworkAttachment",
+    "NetworkSpec",
+    "OutputChunk",
+    "Port",
+    "PullProgress",
+    "RestartPolicy",
+    "RestoreSpec",
+    "RunSpec",
+    "Security",
+    "Spec",
+    "Subnet",
+    "Ulimit",
+    "VolumeSpec",
+]
 
 
 class ContainerState(StrEnum):
@@ -31,116 +72,49 @@ class ContainerState(StrEnum):
     OTHER = "other"  # on its way between the others, or unknown to us
 
 
-class HealthCheck(Spec):
-    """When a container counts as healthy: ``command`` exits 0 inside it.
-
-    Run by us through exec as the container's own user, never configured in the engine:
-    Podman fires a native check at once and as root, which breaks images that drop privileges.
-    An empty ``command`` asks only that the container runs.
-    """
-
-    command: tuple[str, ...] = ()
-    interval_seconds: float = Field(default=1.0, gt=0)
-    timeout_seconds: float = Field(default=10.0, gt=0)
-    retries: int = Field(default=30, ge=1)
-    start_period_seconds: float = Field(default=0.0, ge=0)
-
-
-class Mount(Spec):
-    """One mount of a container. ``source`` is a volume's name, a host path, or empty (tmpfs)."""
-
-    type: Literal["volume", "bind", "tmpfs"]
-    source: str = ""
-    target: str
-    read_only: bool = False
-    options: str = ""  # of a tmpfs, as the engine spells them: "size=1m,mode=700"
-
-
-class Port(Spec):
-    """A container port published on the host."""
-
-    container_port: int = Field(ge=1, le=65535)
-    host_port: int = Field(ge=1, le=65535)
-    host_ip: str = ""
-    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
-
-
-class NetworkAttachment(Spec):
-    """A network that a container joins, with its names there."""
-
-    name: str
-    aliases: tuple[str, ...] = ()
-
-
-class RestartPolicy(Spec):
-    """What the engine does when the container's process ends."""
-
-    name: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
-    max_retries: int = Field(default=0, ge=0)
-
-
-class RunSpec(Spec):
-    """How to make a container. ``env`` may hold secrets and is not shown in ``repr``."""
-
-    name: Name
-    image: str
-    command: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] | None = None  # None: the image's own
-    env: dict[str, str] = Field(default_factory=dict, repr=False)
-    labels: dict[str, str] = Field(default_factory=dict)
-    mounts: tuple[Mount, ...] = ()
-    ports: tuple[Port, ...] = ()
-    networks: tuple[NetworkAttachment, ...] = ()  # empty: the engine's default network
-    restart: RestartPolicy = RestartPolicy()
-    hostname: str = ""
-    user: str = ""
-    workdir: str = ""
-    stop_signal: str = ""
-    stop_timeout_seconds: int | None = None
-    tty: bool = False
-    # Limits, capabilities and the like: HostConfig entries, spelled as in Docker's Engine API.
-    host_config: dict[str, Any] = Field(default_factory=dict)
-
-    @classmethod
-    def from_inspect(cls, container: Mapping[str, Any]) -> RunSpec:
-        """Derive the spec for a cold start from an engine's (Docker-compatible) inspect answer."""
-        from runtime.inspecting import run_spec  # that module is built on this one
-
-        return run_spec(container)
-
-
 class BuildSpec(Spec):
-    """How to build an image from a context that is given as a tar stream."""
+    """How to build an image from a context that is given as a tar stream.
+
+    ``secrets`` are seen by ``RUN --mount=type=secret,id=NAME`` only and stay out of the image.
+    """
 
     tag: str
     containerfile: str = ""  # path in the context; empty: Containerfile, else Dockerfile
     build_args: dict[str, str] = Field(default_factory=dict, repr=False)
     labels: dict[str, str] = Field(default_factory=dict)
     target: str = ""
+    platform: str = ""  # "linux/arm64"; empty: the engine's own
     no_cache: bool = False
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
-class NetworkSpec(Spec):
-    """A bridge network; ``labels`` and the options must match when it is there already."""
+class BuildStep(Spec):
+    """One instruction of a build, as its log announces it; counts begin at 1."""
 
-    name: Name
-    labels: dict[str, str] = Field(default_factory=dict)
-    internal: bool = False
+    number: int
+    total: int
+    instruction: str
+    stage: int = 1
+    stages: int = 1
 
 
-class VolumeSpec(Spec):
-    """A named local volume."""
+class PullProgress(Spec):
+    """What a pull says of one layer, or of the whole when ``layer`` is empty; 0 is unknown."""
 
-    name: Name
-    labels: dict[str, str] = Field(default_factory=dict)
+    layer: str = ""
+    status: str
+    current_bytes: int = 0
+    total_bytes: int = 0
 
 
 class CheckpointSpec(Spec):
-    """Options of a checkpoint with export."""
+    """Options of a checkpoint with export. CRIU's statistics lie in the archive as stats-dump."""
 
     leave_running: bool = False
     tcp_established: bool = True  # without it a live connection fails the dump, sometimes
     file_locks: bool = True
+    ignore_rootfs: bool = False  # leave the writable layer out of the archive
+    keep: bool = False  # keep CRIU's logs and statistics on the host
 
 
 class RestoreSpec(Spec):
@@ -149,9 +123,13 @@ class RestoreSpec(Spec):
     name: str = ""
     tcp_established: bool = True
     file_locks: bool = True
+    ignore_rootfs: bool = False  # start from the image's files
+    ignore_volumes: bool = False  # use the volumes that are there, do not unpack the archive's
     ignore_static_ip: bool = False
     ignore_static_mac: bool = False
-    keep: bool = False  # keep the checkpoint images after an in-place restore
+    publish: tuple[Port, ...] = ()  # in place of the archive's ports
+    pod: str = ""  # restore into this pod
+    keep: bool = False  # keep the checkpoint images after the restore
 
 
 class ExecResult(Spec):
@@ -161,6 +139,24 @@ class ExecResult(Spec):
     output: bytes
 
 
+class OutputChunk(Spec):
+    """A piece of what a command says; with a terminal all of it is ``stdout``."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+class EngineEvent(Spec):
+    """Something that happened on the host: ``kind`` is "container", "image", "volume" …"""
+
+    kind: str
+    action: str  # "start", "die", "create", "pull" …
+    id: str
+    name: str = ""
+    attributes: dict[str, str] = Field(default_factory=dict)  # a container's labels among them
+    at: AwareDatetime
+
+
 class ImageInfo(Spec):
     """An image on a host. ``id`` is 64 hex digits without a prefix."""
 
@@ -168,6 +164,8 @@ class ImageInfo(Spec):
     names: tuple[str, ...] = ()
     size_bytes: int = 0
     from_registry: bool = False  # has a repository digest, so a registry can serve it again
+    labels: dict[str, str] = Field(default_factory=dict)
+    architecture: str = ""  # of a list's entries it is not known
 
 
 class ContainerSummary(Spec):

@@ -15,12 +15,15 @@ from runtime import (
     ContainerState,
     ExecFailedError,
     HealthCheck,
+    Limits,
     Mount,
+    Namespaces,
     NetworkAttachment,
     NetworkSpec,
     PodmanRuntime,
     Port,
     RestoreSpec,
+    Security,
     VolumeSpec,
 )
 from tests.contract.conftest import CONTAINERFILE, Subject, busybox_of, wait_for, write_context
@@ -156,7 +159,8 @@ def test_everything_around_a_container_is_the_same_after_a_move(hosts: Hosts) ->
             NetworkAttachment(name="back", aliases=("db",)),
             NetworkAttachment(name="front", aliases=("web", "www")),
         ),
-        host_config={"CapAdd": ["CAP_NET_ADMIN"], "Memory": 1 << 27},
+        security=Security(cap_add=("CAP_NET_ADMIN",)),
+        limits=Limits(memory_bytes=1 << 27),
     )
     before = hosts.a.runtime.inspect(container)
 
@@ -243,7 +247,7 @@ def test_a_container_of_a_pod_may_depend_on_its_infra_container(hosts: Hosts) ->
 
 def test_another_dependency_is_refused_before_the_process_is_touched(hosts: Hosts) -> None:
     other = hosts.a.start(name="other")
-    container = hosts.a.start(host_config={"PidMode": f"container:{other}"})
+    container = hosts.a.start(namespaces=Namespaces(pid=f"container:{other}"))
 
     with (
         pytest.raises(CheckpointUnsupportedError, match=other),

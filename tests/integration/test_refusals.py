@@ -61,7 +61,7 @@ def test_stopped_container_is_not_moved(fleet: Fleet, workload: Workload) -> Non
 def test_container_that_vanishes_when_it_stops_is_not_moved(
     fleet: Fleet, workload: Workload
 ) -> None:
-    before = workload.start(workload.spec(host_config={"AutoRemove": True}))
+    before = workload.start(workload.spec(auto_remove=True))
 
     _not_moved(fleet, workload, "it was made with --rm")
 

@@ -14,7 +14,7 @@ def test_the_smallest_spec_leaves_the_image_its_say() -> None:
 
 
 def test_an_empty_entrypoint_clears_the_images() -> None:
-    assert create_body(RunSpec(name="c", image="i", entrypoint=()))["Entrypoint"] == []
+    assert create_body(RunSpec(name="c", image="i", entrypoint=()))["Entrypoint"] == [""]
 
 
 def test_every_kind_of_mount() -> None:

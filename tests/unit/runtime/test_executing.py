@@ -21,11 +21,17 @@ def test_frames_are_read_however_they_are_cut(step: int) -> None:
     raw = frame(1, b"out\n") + frame(2, b"") + frame(2, b"error\n")
     cut = [raw[start : start + step] for start in range(0, len(raw), step)]
 
-    assert b"".join(demultiplex(cut)) == b"out\nerror\n"
+    assert [(c.stream, c.data) for c in demultiplex(cut)] == [
+        ("stdout", b"out\n"),
+        ("stderr", b""),
+        ("stderr", b"error\n"),
+    ]
 
 
 def test_half_a_frame_is_no_output() -> None:
-    assert b"".join(demultiplex([frame(1, b"whole"), frame(1, b"half")[:-1]])) == b"whole"
+    cut = [frame(1, b"whole"), frame(1, b"half")[:-1]]
+
+    assert [chunk.data for chunk in demultiplex(cut)] == [b"whole"]
 
 
 @pytest.mark.parametrize(

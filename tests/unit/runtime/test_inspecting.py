@@ -9,17 +9,21 @@ import pytest
 from runtime import (
     ContainerState,
     HealthCheck,
+    Limits,
+    Logging,
     Mount,
+    Namespaces,
     NetworkAttachment,
     Port,
     RestartPolicy,
     RunSpec,
+    Security,
 )
 from runtime.creating import create_body
+from runtime.deriving import health_check
 from runtime.inspecting import (
     container_info,
     container_state,
-    health_check,
     image_info,
     label_filter,
 )
@@ -61,7 +65,10 @@ def test_a_container_with_everything() -> None:
     )
     assert spec.restart == RestartPolicy(name="on-failure", max_retries=3)
     assert (spec.user, spec.workdir, spec.stop_timeout_seconds) == ("1000", "/srv", 3)
-    assert spec.host_config == {}
+    assert spec.limits == Limits()
+    assert spec.security == Security()
+    assert spec.namespaces == Namespaces()
+    assert spec.logging == Logging()
 
 
 def test_what_the_engine_made_up_does_not_travel() -> None:
@@ -108,25 +115,6 @@ def test_a_network_mode_is_carried_as_a_network(mode: str) -> None:
     body = create_body(spec)
     assert body["HostConfig"]["NetworkMode"] == mode
     assert "NetworkingConfig" not in body
-
-
-def test_limits_and_capabilities_travel_in_the_engines_spelling() -> None:
-    container = recorded("plain")
-    limits = {"Memory": 1 << 30, "CapAdd": ["CAP_NET_ADMIN"], "ReadonlyRootfs": True}
-    container["HostConfig"] |= limits
-
-    spec = RunSpec.from_inspect(container)
-
-    assert spec.host_config == limits
-    assert create_body(spec)["HostConfig"].items() >= limits.items()
-
-
-def test_a_cpu_limit_travels_once() -> None:
-    container = recorded("plain")
-    cpus = {"NanoCpus": 500_000_000, "CpuPeriod": 100_000, "CpuQuota": 50_000}
-    container["HostConfig"] |= cpus
-
-    assert RunSpec.from_inspect(container).host_config == {"NanoCpus": 500_000_000}
 
 
 def test_the_info_around_the_spec() -> None:

@@ -27,6 +27,8 @@ def versioned(method: str, path: str, body: bytes) -> Answer:
         return refusal(404, 'no container with name or ID "gone" found: no such container')
     if path.endswith("/containers/odd/json"):
         return refusal(500, "the database is locked")
+    if "/networks/" in path:
+        return refusal(404, "unable to find network with name or ID n: network not found")
     return refusal(404, "no such file or directory")
 
 
