@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.creating_host import host_config
-from runtime.deriving import NANOSECONDS
+from runtime.deriving import NANOSECONDS, SHELL
 from runtime.errors import UnsupportedOptionError
 from runtime.inspecting import image_reference
 from runtime.run_parts import HealthCheck, Mount, NetworkAttachment
@@ -88,8 +88,9 @@ def _endpoint(network: NetworkAttachment) -> dict[str, Any]:
 def _health(check: HealthCheck) -> dict[str, Any]:
     if not check.command:
         return {"Test": ["NONE"]}
+    by_shell = check.command[:2] == SHELL and len(check.command) == len(SHELL) + 1
     return {
-        "Test": ["CMD", *check.command],
+        "Test": ["CMD-SHELL", check.command[-1]] if by_shell else ["CMD", *check.command],
         "Interval": round(check.interval_seconds * NANOSECONDS),
         "Timeout": round(check.timeout_seconds * NANOSECONDS),
         "StartPeriod": round(check.start_period_seconds * NANOSECONDS),

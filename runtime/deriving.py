@@ -18,6 +18,7 @@ from runtime.run_spec import RunSpec
 
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what an engine reports for "all"
 NANOSECONDS = 1e9
+SHELL = ("/bin/sh", "-c")  # what runs the CMD-SHELL of a health check
 ENGINES_SECONDS = 30  # between two checks, and for one, when nobody said
 ASKED = "podferry.asked"  # annotation: what Podman was asked for and its inspect does not show
 
@@ -87,7 +88,7 @@ def _health(config: Mapping[str, Any] | None) -> HealthCheck | None:
     if kind == "NONE":
         return HealthCheck()
     return HealthCheck(
-        command=("/bin/sh", "-c", *rest) if kind == "CMD-SHELL" else tuple(rest),
+        command=(*SHELL, *rest) if kind == "CMD-SHELL" else tuple(rest),
         interval_seconds=(config.get("Interval") or 0) / NANOSECONDS or ENGINES_SECONDS,
         timeout_seconds=(config.get("Timeout") or 0) / NANOSECONDS or ENGINES_SECONDS,
         start_period_seconds=(config.get("StartPeriod") or 0) / NANOSECONDS,

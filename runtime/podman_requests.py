@@ -26,6 +26,9 @@ def podman_body(spec: RunSpec) -> dict[str, Any]:
     body = create_body(spec)
     if "NetworkingConfig" in body:
         body["NetworkingConfig"] = endpoints(spec.networks)
+    if body.get("Healthcheck", {}).get("Test", ())[:1] == ["CMD"]:
+        # Podman joins the words with blanks and splits them again, but takes a JSON list as it is.
+        body["Healthcheck"]["Test"] = [json.dumps(body["Healthcheck"]["Test"][1:])]
     if annotation := asked_annotation(spec):
         body["HostConfig"]["Annotations"] = annotation
     return body

@@ -74,6 +74,8 @@ class Subject:
         """Create and start a container; return when its process runs."""
         container = self.create(**changes)
         self.runtime.start(container)
+        if isinstance(self.runtime, FakeRuntime):
+            self.runtime.containers_by_id[container].log = b"started\n"
         self.token(container)
         return container
 
@@ -114,6 +116,7 @@ def fake_runtime() -> FakeRuntime:
         ("cat", "/token"): lambda c: ExecResult(exit_code=0, output=c.memory),
         EXITS_WITH_3: lambda c: ExecResult(exit_code=3, output=b"out\n"),
         MISSING: missing,
+        ("cat",): lambda c: ExecResult(exit_code=0, output=c.stdin),
     }
     return runtime
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from runtime import (
     BuildFailedError,
     BuildSpec,
+    BuildStep,
     CheckpointSpec,
     CheckpointUnsupportedError,
     ContainerExistsError,
@@ -19,6 +22,7 @@ from runtime import (
     ContainerState,
     EngineError,
     ExecFailedError,
+    ExecStream,
     ImageNotFoundError,
     Limits,
     Logging,
@@ -28,18 +32,24 @@ from runtime import (
     NetworkInUseError,
     NetworkNotFoundError,
     NetworkSpec,
+    Port,
+    PullFailedError,
     RestartPolicy,
     RestoreFailedError,
     RestoreSpec,
     RunSpec,
     Security,
+    Stream,
+    Subnet,
     UnsupportedOptionError,
     VolumeExistsError,
     VolumeInUseError,
+    VolumeNotFoundError,
     VolumeSpec,
     build_context,
+    containerfile_name,
 )
-from tests.contract.conftest import EXITS_WITH_3, MISSING, Subject
+from tests.contract.conftest import EXITS_WITH_3, MISSING, PATIENCE_SECONDS, Subject
 
 pytestmark = pytest.mark.contract
 
@@ -117,6 +127,50 @@ def test_a_failed_build_says_why(subject: Subject) -> None:
 
     with pytest.raises(BuildFailedError, match="no FROM statement"):
         subject.runtime.build(spec, context, on_log=lambda line: None)
+
+
+def test_a_build_tells_its_steps(subject: Subject) -> None:
+    steps: list[BuildStep] = []
+    spec = BuildSpec(tag=subject.image, containerfile=containerfile_name(subject.context, ""))
+
+    subject.runtime.build(
+        spec, build_context(subject.context), on_log=lambda line: None, on_step=steps.append
+    )
+
+    assert [(step.number, step.total) for step in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert steps[0].instruction == "FROM scratch"
+
+
+def test_a_failed_build_names_the_step(subject: Subject) -> None:
+    (subject.context / "Failing").write_text('FROM scratch\nRUN ["/bin/false"]\nRUN ["/never"]\n')
+    spec = BuildSpec(tag="localhost/contract/failing:1", containerfile="Failing")
+    context = build_context(subject.context, containerfile="Failing")
+
+    with pytest.raises(BuildFailedError) as caught:
+        subject.runtime.build(spec, context, on_log=lambda line: None)
+
+    assert caught.value.step == '2/3: RUN ["/bin/false"]'
+    assert caught.value.tail
+
+
+def test_an_exception_of_a_listener_ends_the_build(subject: Subject) -> None:
+    class TiredError(Exception):
+        pass
+
+    def tired(line: str) -> None:
+        raise TiredError
+
+    spec = BuildSpec(tag="localhost/contract/abandoned:1", no_cache=True)
+    with pytest.raises(TiredError):
+        subject.runtime.build(spec, build_context(subject.context), on_log=tired)
+
+    with pytest.raises(ImageNotFoundError):
+        subject.runtime.image(spec.tag)
+
+
+def test_an_image_that_no_registry_has(subject: Subject) -> None:
+    with pytest.raises((ImageNotFoundError, PullFailedError)):
+        subject.runtime.pull("localhost:1/nobody/has:1")
 
 
 # Containers
@@ -207,6 +261,32 @@ def test_exec_gives_the_exit_code_and_the_output(subject: Subject) -> None:
     assert (result.exit_code, result.output) == (3, b"out\n")
 
 
+def test_a_streamed_command_reads_its_stdin(subject: Subject) -> None:
+    container = subject.start()
+
+    with subject.runtime.exec_stream(container, ("cat",), stdin=[b"one\n", b"two\n"]) as stream:
+        assert isinstance(stream, ExecStream)
+        with pytest.raises(ExecFailedError, match="not read to the end"):
+            _ = stream.exit_code
+        said = b"".join(chunk.data for chunk in stream)
+
+    assert said == b"one\ntwo\n"
+    assert stream.exit_code == 0
+
+
+def test_a_streamed_command_that_fails(subject: Subject) -> None:
+    container = subject.start()
+
+    stream = subject.runtime.exec_stream(container, EXITS_WITH_3)
+
+    assert [(chunk.stream, chunk.data) for chunk in stream] == [("stdout", b"out\n")]
+    assert stream.exit_code == 3
+    with pytest.raises(ContainerNotFoundError):
+        subject.runtime.exec_stream("nobody", ("true",))
+    with pytest.raises(ExecFailedError, match="nosuch"):
+        list(subject.runtime.exec_stream(container, MISSING))
+
+
 def test_a_command_that_cannot_start_is_an_error(subject: Subject) -> None:
     container = subject.start()
     with pytest.raises(ExecFailedError, match="nosuch"):
@@ -249,6 +329,70 @@ def test_the_restart_policy_can_be_changed(subject: Subject) -> None:
         assert subject.runtime.inspect(container).spec.restart == policy
 
 
+# Streams
+
+
+def ended_by_another_thread(stream: Stream[Any]) -> list[Any]:
+    """Read a stream to its end, which another thread brings about once this one waits."""
+    found: list[Any] = []
+    reader = threading.Thread(target=lambda: found.extend(stream))
+    reader.start()
+    reader.join(timeout=0.3)
+    assert reader.is_alive()
+    stream.close()
+    reader.join(timeout=PATIENCE_SECONDS)
+    assert not reader.is_alive()
+    return found
+
+
+def test_a_followed_log_ends_when_it_is_closed(subject: Subject) -> None:
+    container = subject.start()
+
+    found = ended_by_another_thread(subject.runtime.logs(container, follow=True))
+
+    assert b"".join(found) == b"started\n"
+
+
+def test_a_followed_log_ends_with_its_container(subject: Subject) -> None:
+    container = subject.start()
+
+    with subject.runtime.logs(container, follow=True) as log:
+        assert next(log) == b"started\n"
+        subject.runtime.stop(container, timeout_seconds=0)
+        assert list(log) == []
+
+
+def test_the_log_of_nobody(subject: Subject) -> None:
+    with pytest.raises(ContainerNotFoundError):
+        subject.runtime.logs("nobody")
+
+
+def test_events_are_seen_as_they_happen(subject: Subject) -> None:
+    other = subject.create()
+    with subject.runtime.events(labels={"watched": "yes"}) as events:
+        container = subject.start(name="watched", labels={"watched": "yes"})
+        subject.runtime.start(other)
+        seen = [next(events)]
+        while seen[-1].action != "start":
+            seen.append(next(events))
+
+    assert {event.id for event in seen} == {container}
+    assert {(event.kind, event.name) for event in seen} == {("container", "watched")}
+    assert list(events) == []
+
+
+def test_events_end_when_they_are_closed(subject: Subject) -> None:
+    assert ended_by_another_thread(subject.runtime.events(labels={"watched": "never"})) == []
+
+
+def test_past_events_can_be_asked_for(subject: Subject) -> None:
+    begin = datetime.now(UTC)
+    container = subject.create(labels={"past": "yes"})
+
+    with subject.runtime.events(labels={"past": "yes"}, since=begin) as events:
+        assert next(events).id == container
+
+
 # Networks and volumes
 
 
@@ -274,6 +418,55 @@ def test_networks(subject: Subject) -> None:
     runtime.remove_network("contract-net")
     runtime.remove_network("contract-net")
     assert not runtime.network_exists("contract-net")
+
+
+def test_another_host_can_be_given_the_same_network(subject: Subject) -> None:
+    runtime = subject.runtime
+    subnet = Subnet(
+        subnet="10.73.0.0/24",
+        gateway="10.73.0.9",
+        range_start="10.73.0.100",
+        range_end="10.73.0.120",
+    )
+    spec = NetworkSpec(
+        name="contract-copy",
+        labels={"a": "b"},
+        options={"mtu": "1400"},
+        subnets=(subnet, Subnet(subnet="fd00:73::/64", gateway="fd00:73::1")),
+        internal=True,
+        ipv6=True,
+        dns=False,
+    )
+
+    runtime.create_network(spec)
+    found = runtime.network("contract-copy")
+    runtime.remove_network("contract-copy")
+    runtime.create_network(found)
+
+    assert found == spec
+    assert runtime.network("contract-copy") == spec
+    with pytest.raises(NetworkExistsError):
+        runtime.create_network(spec.model_copy(update={"options": {"mtu": "1300"}}))
+    runtime.remove_network("contract-copy")
+    with pytest.raises(NetworkNotFoundError):
+        runtime.network("contract-copy")
+
+
+def test_another_host_can_be_given_the_same_volume(subject: Subject) -> None:
+    runtime = subject.runtime
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=2m,nodev"}
+    spec = VolumeSpec(name="contract-copy", labels={"a": "b"}, options=options)
+
+    runtime.create_volume(spec)
+    found = runtime.volume("contract-copy")
+    runtime.remove_volume("contract-copy")
+    runtime.create_volume(found)
+
+    assert found == spec
+    assert runtime.volume("contract-copy") == spec
+    runtime.remove_volume("contract-copy")
+    with pytest.raises(VolumeNotFoundError):
+        runtime.volume("contract-copy")
 
 
 def test_volumes(subject: Subject) -> None:
@@ -393,6 +586,26 @@ def test_an_archive_brings_a_removed_container_back(subject: Subject) -> None:
         assert content_of(chunks) == b"hello"
     subject.runtime.remove(container, force=True)
     subject.runtime.remove_volume("carried")
+
+
+def test_a_restore_onto_a_volume_that_is_there_and_on_another_port(subject: Subject) -> None:
+    mount = Mount(type="volume", source="stays", target="/data")
+    container = subject.start(
+        name="stays", mounts=(mount,), ports=(Port(container_port=80, host_port=18085),)
+    )
+    token, archive = subject.token(container), subject.archive(container)
+    subject.runtime.remove(container)
+
+    with pytest.raises(RestoreFailedError, match="already exists"):
+        subject.runtime.restore([archive], RestoreSpec(), archive="c1")
+    published = (Port(container_port=80, host_port=18086, host_ip="127.0.0.1"),)
+    spec = RestoreSpec(ignore_volumes=True, publish=published)
+    restored = subject.runtime.restore([archive], spec, archive="c1")
+
+    assert subject.token(restored) == token
+    assert subject.runtime.inspect(restored).spec.ports == published
+    subject.runtime.remove(restored, force=True)
+    subject.runtime.remove_volume("stays")
 
 
 def test_a_container_that_is_there_is_not_restored_again(subject: Subject) -> None:

@@ -174,7 +174,7 @@ def test_everything_around_a_container_is_the_same_after_a_move(hosts: Hosts) ->
     assert [network.aliases for network in before.spec.networks] == [("db",), ("web", "www")]
     hosts.b.runtime.remove(container, force=True, volumes=True)
     hosts.b.runtime.run(before.spec)
-    assert hosts.b.runtime.inspect("full").spec == before.spec
+    assert hosts.b.runtime.inspect("full").spec.model_dump() == before.spec.model_dump()
 
 
 def test_a_health_check_survives_the_build(hosts: Hosts) -> None:

@@ -76,7 +76,7 @@ EVERYTHING = RunSpec(
     dns=Dns(servers=("10.9.9.9",), search=("example.com",), options=("ndots:2",)),
     restart=RestartPolicy(name="on-failure", max_retries=4),
     health=HealthCheck(
-        command=("test", "-e", "/bin/sh"),
+        command=("test", "-e", "/bin/sh  with 'odd' \"words\""),
         interval_seconds=5,
         timeout_seconds=4,
         retries=7,
@@ -236,13 +236,14 @@ def test_an_empty_entrypoint_and_a_switched_off_check_stay_so(subject: Subject) 
         {"limits": Limits(memory_bytes=1 << 27, memory_swap_bytes=-1)},
         {"limits": Limits(cpu_period_microseconds=50_000, cpu_quota_microseconds=20_000)},
         {"auto_remove": True},
+        {"health": HealthCheck(command=("/bin/sh", "-c", "true && test -e '/a b'"))},
         {"logging": Logging(driver="none")},
         {"mounts": (Mount(type="volume", target="/anonymous"),)},
         {"ports": (Port(container_port=80, host_port=0),)},
         {"security": Security(cap_drop=("ALL",), cap_add=("CAP_CHOWN",))},
         {"stop_signal": "SIGRTMIN+3"},
     ],
-    ids=lambda options: " ".join(options),
+    ids=" ".join,
 )
 def test_modes_and_extremes_are_made_again_as_they_were(
     subject: Subject, options: dict[str, Any]
