@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime import BuildFailedError, BuildSpec, PodmanRuntime
-from runtime.building import read_build
+from runtime import BuildFailedError, BuildSpec, BuildStep, PodmanRuntime
+from runtime.building import build_step, read_build
 from tests.unit.runtime.server import Answer, document, engine
 
 IMAGE_ID = "e3b6739738f68c0cb2eb40b358365f97b275926fe595d48eb13d78fb4e3952c5"
@@ -54,6 +54,34 @@ def test_a_failed_build_has_the_reason_and_the_last_lines() -> None:
 def test_a_log_that_just_ends_is_a_failed_build() -> None:
     with pytest.raises(BuildFailedError, match="without an image id"):
         read_build("i", [{"stream": "STEP 1/2: FROM scratch\n"}], lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("STEP 3/7: RUN make", BuildStep(number=3, total=7, instruction="RUN make")),
+        ("Step 1/2 : FROM x", BuildStep(number=1, total=2, instruction="FROM x")),
+        (
+            "[2/3] STEP 1/4: FROM x AS y",
+            BuildStep(number=1, total=4, instruction="FROM x AS y", stage=2, stages=3),
+        ),
+        ("the third STEP 3/7: of mine", None),
+    ],
+)
+def test_steps_are_read_from_the_log(line: str, step: BuildStep | None) -> None:
+    assert build_step(line) == step
+
+
+def test_a_failed_build_names_the_step_it_was_at() -> None:
+    steps: list[BuildStep] = []
+    events = [
+        {"stream": "STEP 1/2: FROM scratch\nSTEP 2/2: RUN make\n"},
+        {"error": "exit status 2"},
+    ]
+
+    with pytest.raises(BuildFailedError, match="at step 2/2: RUN make: exit status 2"):
+        read_build("i", events, lambda line: None, steps.append)
+    assert [step.number for step in steps] == [1, 2]
 
 
 def test_podmans_200_for_a_failed_build(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime import BuildFailedError, build_context
-from runtime.context import CHUNK_BYTES
+from runtime import BuildFailedError, build_context, containerfile_name
+from runtime.context import CHUNK_BYTES, secret_members
 
 
 def members(path: Path, containerfile: str = "") -> dict[str, tarfile.TarInfo]:
@@ -113,3 +113,50 @@ def test_what_is_missing_is_named_at_once(tmp_path: Path, remove: bool, reason: 
         build_context(path)
 
     assert caught.value.image == str(path)
+
+
+def test_a_containerfile_outside_the_context_is_sent_under_a_name_of_its_own(
+    context: Path,
+) -> None:
+    inner = context / "src"
+    outside = context / "Containerfile"
+
+    for spelled in ("../Containerfile", str(outside)):
+        name = containerfile_name(inner, spelled)
+        assert set(members(inner, spelled)) == {name, "main"}
+        assert name == ".podferry.containerfile"
+    assert containerfile_name(context, "./src/../Containerfile") == "Containerfile"
+    assert containerfile_name(context, "") == ""
+
+
+def test_an_ignore_file_of_the_containerfiles_own_comes_first(context: Path) -> None:
+    (context / ".containerignore").write_text("src\n")
+    (context / "Containerfile.dockerignore").write_text("*.log\n")
+
+    found = members(context)
+
+    assert "src/main" in found
+    assert "build.log" not in found
+
+
+def test_secrets_go_before_the_context(context: Path) -> None:
+    entries, names = secret_members({"token": "hunter2", "key": "x" * 600})
+    data = entries + b"".join(build_context(context))
+
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        content = [archive.extractfile(name) for name in names]
+        assert [c.read() for c in content if c] == [b"hunter2", b"x" * 600]
+        assert archive.getmember(names[0]).mode == 0o600
+        assert "Containerfile" in archive.getnames()
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(context: Path) -> None:
+    chunks = build_context(context)
+    for name in ("Containerfile", "build.log", "src/main"):
+        (context / name).write_bytes(b"long" * 100)
+    next(chunks)
+    for name in ("Containerfile", "build.log", "src/main"):
+        (context / name).write_bytes(b"")
+
+    with pytest.raises(BuildFailedError, match="shorter"):
+        list(chunks)
