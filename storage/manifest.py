@@ -71,8 +71,9 @@ class ImageRef(_Record):
 class CheckpointManifest(_Record):
     """A checkpoint of one workload: written last, so what has one is complete.
 
-    `spec` is what a cold start needs to run the container again; it may hold secrets and is
-    therefore left out of the repr. `statistics` and `facts` (about the host) are for people and
+    `spec` is what a cold start needs to run the container again; `networks` and
+    `volume_specs` are how to make those that are missing on another host. What may hold secrets is
+    left out of the repr. `statistics` and `facts` (about the host) are for people and
     for placement; this package does not look into them.
     """
 
@@ -85,6 +86,8 @@ class CheckpointManifest(_Record):
     image: ImageRef
     spec: dict[str, JsonValue] = Field(repr=False)
     volumes: tuple[str, ...] = ()
+    networks: tuple[dict[str, JsonValue], ...] = ()
+    volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
     archive: Archive
     statistics: dict[str, JsonValue] = {}
     facts: dict[str, JsonValue] = {}

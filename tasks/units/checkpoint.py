@@ -13,6 +13,7 @@ from tasks.facts import WorkloadFacts, workload_facts
 from tasks.models import Kind, now
 from tasks.step import Result, Step
 from tasks.units.engine import engine, wait_healthy
+from tasks.units.surroundings import described_networks, described_volumes, records
 
 
 def checkpoint(step: Step) -> Result:
@@ -24,6 +25,10 @@ def checkpoint(step: Step) -> Result:
     """
     runtime, facts = engine(step), workload_facts(step.workflow)
     spec = runtime.inspect(facts.container_id).spec
+    around = {
+        "networks": records(described_networks(runtime, spec)),
+        "volume_specs": records(described_volumes(runtime, spec)),
+    }
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
     step.note(source_stopped=True)
     # The policy would start the stopped container from scratch; the copy gets it back.
@@ -33,7 +38,8 @@ def checkpoint(step: Step) -> Result:
             f"checkpoints/{step.workflow.checkpoint_id}", chunks, progress=step.progress
         )
     step.fence()
-    step.context.archives.publish(_manifest(step, facts, spec.model_dump(mode="json"), archive))
+    manifest = _manifest(step, facts, spec.model_dump(mode="json"), archive)
+    step.context.archives.publish(manifest.model_copy(update=around))
     return {"bytes": archive.size, "raw_bytes": archive.raw_size}
 
 

@@ -12,14 +12,12 @@ from runtime import (
     ExecFailedError,
     HealthCheck,
     ImageNotFoundError,
-    NetworkSpec,
     VolumeInUseError,
 )
 from tasks.errors import InvalidRequestError, UnhealthyError
 from tasks.step import Step
 
 HEALTH_LABEL = "podferry.health"
-BUILTIN_NETWORKS = {"podman", "bridge", "host", "none"}
 
 
 def engine(step: Step) -> CheckpointRuntime:
@@ -72,13 +70,6 @@ def wait_healthy(step: Step, container: str, *, restored: bool) -> None:
         if not check.command or _passes(runtime, container, check):
             return
     raise UnhealthyError(container, f"its check failed {check.retries} times")
-
-
-def ensure_networks(runtime: CheckpointRuntime, names: tuple[str, ...]) -> None:
-    """Create the networks that are missing; an engine's own networks are always there."""
-    for name in names:
-        if name not in BUILTIN_NETWORKS and not runtime.network_exists(name):
-            runtime.create_network(NetworkSpec(name=name))
 
 
 def remove_copy(

@@ -6,7 +6,8 @@ from runtime import CheckpointRuntime, RestoreSpec, RunSpec
 from storage import CheckpointManifest
 from tasks.models import Kind
 from tasks.step import Result, Step
-from tasks.units.engine import engine, ensure_networks, lookup, remove_copy, wait_healthy
+from tasks.units.engine import engine, lookup, remove_copy, wait_healthy
+from tasks.units.surroundings import ensure_networks
 from tasks.units.target import clean_up, take_target
 
 
@@ -28,7 +29,7 @@ def restore(step: Step) -> Result:
 
 def _restore(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> str:
     spec = RunSpec.model_validate(manifest.spec)
-    ensure_networks(runtime, tuple(network.name for network in spec.networks))
+    ensure_networks(runtime, spec, manifest.networks)
     chunks = step.context.archives.read(manifest.archive, progress=step.progress)
     container = runtime.restore(chunks, RestoreSpec(), archive=manifest.id)
     runtime.update_restart_policy(container, spec.restart)

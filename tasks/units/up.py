@@ -22,15 +22,15 @@ from runtime import (
     RunSpec,
     RuntimeEngineError,
     UnsupportedOptionError,
-    VolumeSpec,
 )
 from storage import CheckpointManifest, StoreUnavailableError
 from tasks.errors import UnhealthyError
 from tasks.models import Kind
 from tasks.step import Result, Step
-from tasks.units.engine import engine, ensure_networks, lookup, wait_healthy
+from tasks.units.engine import engine, lookup, wait_healthy
 from tasks.units.images import load_image
 from tasks.units.streams import IteratorFile, pieces
+from tasks.units.surroundings import ensure_networks, ensure_volumes
 from tasks.units.target import clean_up, take_target
 
 log = structlog.get_logger()
@@ -66,7 +66,9 @@ def _up_from_archive(step: Step) -> str:
     try:
         load_image(step, manifest.image.name, manifest.image.id)
         spec = RunSpec.model_validate(manifest.spec)
-        container = _create(runtime, spec)
+        ensure_networks(runtime, spec, manifest.networks)
+        ensure_volumes(runtime, spec, manifest.volume_specs)
+        container = runtime.run(spec)
         _fill_volumes(step, runtime, container, manifest, spec)
         runtime.start(container)
         wait_healthy(step, container, restored=False)
@@ -81,7 +83,9 @@ def _up_new(step: Step) -> str:
     spec = RunSpec.model_validate_json(step.context.records.payload(step.workflow.id))
     if lookup(runtime, spec.name) is not None:
         raise ContainerExistsError(spec.name)
-    container = _create(runtime, spec)
+    ensure_networks(runtime, spec)
+    ensure_volumes(runtime, spec)
+    container = runtime.run(spec)
     try:
         runtime.start(container)
         wait_healthy(step, container, restored=False)
@@ -89,14 +93,6 @@ def _up_new(step: Step) -> str:
         clean_up(runtime, container, ())  # never its volumes: they may have been there before
         raise
     return container
-
-
-def _create(runtime: CheckpointRuntime, spec: RunSpec) -> str:
-    ensure_networks(runtime, tuple(network.name for network in spec.networks))
-    for mount in spec.mounts:
-        if mount.type == "volume" and mount.source:
-            runtime.create_volume(VolumeSpec(name=mount.source))
-    return runtime.run(spec)
 
 
 def _fill_volumes(

@@ -5,11 +5,15 @@ from fakeredis import FakeRedis
 
 from runtime import (
     ContainerState,
+    EngineError,
     EngineUnavailableError,
     ExecResult,
+    NetworkAttachment,
+    NetworkSpec,
     RestartPolicy,
     RestoreFailedError,
     RunSpec,
+    Subnet,
     VolumeSpec,
 )
 from tasks.context import Context
@@ -236,3 +240,46 @@ def test_an_image_that_the_target_has_is_not_carried(world: World) -> None:
     pushed = ended.done(Unit.PUSH_IMAGE)
     assert pushed is not None
     assert pushed.result == {"bytes": 0}
+
+
+def test_the_target_gets_the_sources_networks_and_volumes(world: World) -> None:
+    source, target = world.hosts["a"], world.hosts["b"]
+    subnet = Subnet(subnet="10.9.0.0/24", gateway="10.9.0.1")
+    network = NetworkSpec(name="front", labels={"a": "b"}, internal=True, subnets=(subnet,))
+    volume = VolumeSpec(name="data", labels={"c": "d"}, options={"type": "tmpfs"})
+    source.create_network(network)
+    source.create_volume(volume)
+    world.start_web(networks=(NetworkAttachment(name="front"),))
+    target.faults["restore"] = [RestoreFailedError("web", "no CRIU")]
+    assert world.migrate().outcome is Outcome.COLD
+    assert target.network("front") == network
+    assert target.volume("data") == volume
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_subnet_that_the_target_uses_already_is_given_up_unless_it_matters(
+    world: World, fixed: bool
+) -> None:
+    source, target = world.hosts["a"], world.hosts["b"]
+    source.create_network(NetworkSpec(name="front", subnets=(Subnet(subnet="10.9.0.0/24"),)))
+    world.start_web(networks=(NetworkAttachment(name="front", ipv4="10.9.0.5" if fixed else ""),))
+    taken = EngineError("creation of network", "subnet is already used")
+    target.faults["create_network"] = [taken, taken] if fixed else [taken]
+    ended = world.migrate(ONE_TRY)
+    if fixed:
+        assert ended.outcome is Outcome.RESUMED
+        assert not target.network_exists("front")
+    else:
+        assert ended.outcome is Outcome.MOVED
+        assert target.network("front") == NetworkSpec(name="front")
+
+
+def test_a_volume_that_is_there_is_used_by_a_new_container_as_it_is(world: World) -> None:
+    spec = world.start_web().spec
+    host = world.hosts["b"]
+    host.images.update(world.hosts["a"].images)
+    host.create_volume(VolumeSpec(name="data", labels={"made": "by hand"}))
+    host.volumes["data"].files["theirs"] = b"precious"
+    workflow = new_workflow(Kind.UP, "web", target="b", options=ONE_TRY)
+    assert world.run(workflow, spec.model_dump_json().encode()).outcome is Outcome.STARTED
+    assert host.volumes["data"].files == {"theirs": b"precious"}

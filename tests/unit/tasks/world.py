@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from runtime import FakeRuntime, Mount, RestartPolicy, RunSpec, VolumeSpec
+from runtime import FakeRuntime, Mount, NetworkAttachment, RestartPolicy, RunSpec, VolumeSpec
 from runtime.fake_state import FakeContainer, FakeImage
 from tasks.context import Context
 from tasks.errors import StepFailedError
@@ -30,16 +30,20 @@ class World:
         default_factory=lambda: {"a": FakeRuntime(), "b": FakeRuntime()}
     )
 
-    def start_web(self, host: str = "a") -> FakeContainer:
+    def start_web(
+        self, host: str = "a", *, networks: tuple[NetworkAttachment, ...] = ()
+    ) -> FakeContainer:
         """A running container with a volume that has content, and a restart policy."""
         runtime = self.hosts[host]
         runtime.images[IMAGE.id] = IMAGE
-        runtime.create_volume(VolumeSpec(name="data"))
+        if not runtime.volume_exists("data"):
+            runtime.create_volume(VolumeSpec(name="data"))
         spec = RunSpec(
             name="web",
             image=IMAGE.names[0],
             env={"TOKEN": "s3cret"},
             mounts=(Mount(type="volume", source="data", target="/data"),),
+            networks=networks,
             restart=RestartPolicy(name="always"),
         )
         container = runtime.run(spec)
