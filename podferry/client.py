@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podferry.locate import Locator
-from runtime import BuildSpec, RunSpec, build_context
+from runtime import BuildSpec, RunSpec, build_context, containerfile_name
 from storage import CheckpointManifest, new_checkpoint_id
 from tasks import control
 from tasks.app import make_app
@@ -186,7 +186,10 @@ class Client:
         host: str,
         deadline_seconds: float | None = None,
     ) -> Workflow:
-        """Build an image on a host from a local context directory, which travels by the store."""
+        """Build an image on a host from a local context directory, which travels by the store.
+
+        The spec's ``containerfile`` is relative to the context and may lie outside it.
+        """
         self._registry.require_host(host)
         workflow = new_workflow(
             Kind.BUILD,
@@ -195,8 +198,11 @@ class Client:
             deadline_seconds=self._deadline(deadline_seconds),
         )
         self._registry.require_control()
-        stored = self._archives.write(f"contexts/{workflow.id}", build_context(context))
-        request = BuildRequest(spec=spec, context=stored)
+        chunks = build_context(context, containerfile=spec.containerfile)
+        name = containerfile_name(context, spec.containerfile)
+        stored = self._archives.write(f"contexts/{workflow.id}", chunks)
+        sent = spec.model_copy(update={"containerfile": name})
+        request = BuildRequest(spec=sent, context=stored)
         try:
             return self._submit(workflow, payload=request.model_dump_json().encode())
         except BaseException:

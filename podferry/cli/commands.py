@@ -21,8 +21,8 @@ from podferry.cli.common import (
     size,
 )
 from podferry.cli.follow import finish
-from podferry.cli.parse import parse_mount, parse_pairs, parse_port
-from runtime import BuildSpec, NetworkAttachment, RestartPolicy, RunSpec
+from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_size
+from runtime import BuildSpec, Limits, NetworkAttachment, RestartPolicy, RunSpec
 from tasks.models import Fallback, Outcome
 
 NameArgument = Annotated[str, typer.Argument(help="Container name or id.", show_default=False)]
@@ -100,9 +100,12 @@ def build(
     tag: Annotated[str, typer.Option("--tag", "-t", help="Image name.", show_default=False)],
     host: HostOption,
     file: Annotated[
-        str, typer.Option("--file", "-f", help="Containerfile, as a path in the context.")
+        str, typer.Option("--file", "-f", help="Containerfile, relative to the context.")
     ] = "",
     build_arg: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, repeatable.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", "-l", help="KEY=VALUE.")] = None,
+    target: Annotated[str, typer.Option("--target", help="Stage to build.")] = "",
+    platform: Annotated[str, typer.Option("--platform", help="OS/ARCH.")] = "",
     no_cache: Annotated[bool, typer.Option("--no-cache")] = False,
     deadline: DeadlineOption = None,
     detach: DetachOption = False,
@@ -115,6 +118,9 @@ def build(
         tag=tag,
         containerfile=file,
         build_args=parse_pairs("--build-arg", build_arg or []),
+        labels=parse_pairs("--label", label or []),
+        target=target,
+        platform=platform,
         no_cache=no_cache,
     )
     with open_client(redis, store) as client:
@@ -139,6 +145,10 @@ def up(
     ] = None,
     network: Annotated[list[str] | None, typer.Option("--network", help="Repeatable.")] = None,
     restart: Annotated[str, typer.Option("--restart", help="As Podman spells it.")] = "no",
+    user: Annotated[str, typer.Option("--user", "-u", help="USER[:GROUP].")] = "",
+    hostname: Annotated[str, typer.Option("--hostname")] = "",
+    memory: Annotated[str, typer.Option("--memory", "-m", help="NUMBER[b|k|m|g].")] = "",
+    cpus: Annotated[float, typer.Option("--cpus", min=0, help="0.5 is half of one.")] = 0,
     deadline: DeadlineOption = None,
     detach: DetachOption = False,
     output: OutputOption = Output.TABLE,
@@ -156,6 +166,9 @@ def up(
         ports=tuple(parse_port(text) for text in publish or []),
         networks=tuple(NetworkAttachment(name=n) for n in network or []),
         restart=RestartPolicy.model_validate({"name": policy, "max_retries": retries or 0}),
+        user=user,
+        hostname=hostname,
+        limits=Limits(memory_bytes=parse_size("--memory", memory), cpus=cpus),
     )
     with open_client(redis) as client:
         workflow = client.up(spec, host=host, deadline_seconds=deadline)

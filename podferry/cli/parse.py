@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from runtime import Mount, Port
 from tasks.errors import InvalidRequestError
 
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
 
 def parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """``KEY=VALUE`` pairs. Raises InvalidRequestError, which never repeats the value."""
@@ -48,3 +50,11 @@ def parse_port(text: str) -> Port:
             "protocol": protocol or "tcp",
         }
     )
+
+
+def parse_size(option: str, text: str) -> int:
+    """``NUMBER[b|k|m|g]`` in bytes, powers of 1024; empty is 0. Raises InvalidRequestError."""
+    number, unit = text.lower().rstrip("bkmg"), text.lower().lstrip("0123456789")
+    if text and (not number.isdecimal() or unit not in _UNITS):
+        raise InvalidRequestError(f"{option} wants NUMBER[b|k|m|g], not {text!r}")
+    return int(number or 0) * _UNITS[unit]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from runtime import (
+    CheckpointFailedError,
     CheckpointSpec,
     CheckpointUnsupportedError,
     ContainerState,
+    EngineUnavailableError,
     ExecFailedError,
     HealthCheck,
     Limits,
@@ -257,6 +263,130 @@ def test_another_dependency_is_refused_before_the_process_is_touched(hosts: Host
 
     assert hosts.a.runtime.inspect(container).state is ContainerState.RUNNING
     hosts.a.runtime.remove(container, force=True)
+
+
+def test_a_dump_that_fails_leaves_the_container_running(hosts: Hosts) -> None:
+    container = hosts.a.start()
+    token = hosts.a.token(container)
+    assert hosts.lab.enter("a", "mv", "/usr/sbin/criu", "/usr/sbin/criu.away").returncode == 0
+
+    try:
+        with (
+            pytest.raises(CheckpointFailedError) as caught,
+            hosts.a.runtime.checkpoint(container, CheckpointSpec()),
+        ):
+            pass
+    finally:
+        hosts.lab.call("enter", "a", "--", "mv", "/usr/sbin/criu.away", "/usr/sbin/criu")
+
+    assert caught.value.container == container
+    assert caught.value.reason
+    assert hosts.a.runtime.inspect(container).state is ContainerState.RUNNING
+    assert hosts.a.token(container) == token
+
+
+def test_the_options_of_a_checkpoint_and_a_restore(hosts: Hosts) -> None:
+    container = hosts.a.start(name="options", ports=(Port(container_port=80, host_port=18087),))
+    hosts.a.runtime.exec(container, ("touch", "/layer"))
+    token = hosts.a.token(container)
+    spec = CheckpointSpec(ignore_rootfs=True, keep=True)
+
+    with hosts.a.runtime.checkpoint(container, spec) as chunks:
+        archive = b"".join(chunks)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        assert "rootfs-diff.tar" not in members.getnames()
+    published = (Port(container_port=80, host_port=18088),)
+    restore = RestoreSpec(
+        name="other",
+        publish=published,
+        ignore_rootfs=True,
+        ignore_static_ip=True,
+        ignore_static_mac=True,
+        keep=True,
+    )
+    hosts.b.made.append("other")
+    restored = hosts.b.runtime.restore([archive], restore, archive="c1")
+
+    info = hosts.b.runtime.inspect("other")
+    assert info.id == restored != container
+    assert info.spec.ports == published
+    assert hosts.b.token("other") == token
+    assert hosts.b.runtime.exec("other", ("test", "-e", "/layer")).exit_code == 1
+
+
+def test_an_engine_that_stops(hosts: Hosts) -> None:
+    hosts.lab.call("stop", "b")
+    try:
+        with pytest.raises(EngineUnavailableError):
+            hosts.b.runtime.containers()
+        with pytest.raises(EngineUnavailableError):
+            hosts.b.runtime.exec_stream("any", ("true",))
+    finally:
+        hosts.lab.call("start", "b")
+    hosts.b.runtime.ping()
+
+
+def test_exec_streams_as_it_is_said(hosts: Hosts) -> None:
+    container = hosts.a.start()
+    script = "echo $A; read word; echo got $word; pwd; id -u; echo wrong >&2; exit 7"
+    answered = threading.Event()
+
+    def stdin() -> Iterator[bytes]:
+        answered.wait()  # the command's first word has been read by then
+        yield b"hello\n"
+
+    stream = hosts.a.runtime.exec_stream(
+        container,
+        ("sh", "-c", script),
+        stdin=stdin(),
+        user="1234",
+        workdir="/bin",
+        env={"A": "first"},
+    )
+    assert next(stream).data == b"first\n"
+    answered.set()
+    rest = [(chunk.stream, chunk.data) for chunk in stream]
+
+    said = {kind: b"".join(d for k, d in rest if k == kind) for kind in ("stdout", "stderr")}
+    assert said == {"stdout": b"got hello\n/bin\n1234\n", "stderr": b"wrong\n"}
+    assert stream.exit_code == 7
+
+
+def test_exec_in_a_terminal(hosts: Hosts) -> None:
+    container = hosts.a.start()
+    runtime = hosts.a.runtime
+
+    assert runtime.exec(container, ("tty",), tty=True).output.startswith(b"/dev/")
+    with runtime.exec_stream(container, ("cat",), stdin=[b"hi\n\x04"], tty=True) as stream:
+        assert b"".join(chunk.data for chunk in stream) == b"hi\r\nhi\r\n"
+    assert stream.exit_code == 0
+
+
+def test_leaving_a_streamed_command_is_prompt(hosts: Hosts) -> None:
+    container = hosts.a.start()
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b"y" * 100_000
+
+    with hosts.a.runtime.exec_stream(container, ("cat",), stdin=endless()) as stream:
+        next(stream)
+    assert list(stream) == []
+    hosts.a.token(container)
+
+
+def test_the_log_since_a_moment(hosts: Hosts) -> None:
+    script = "echo old; while [ ! -e /now ]; do sleep 0.05; done; echo new; sleep 1000"
+    container = hosts.a.create(command=("sh", "-c", script))
+    runtime = hosts.a.runtime
+    runtime.start(container)
+    with runtime.logs(container, follow=True) as log:
+        assert next(log) == b"old\n"
+        moment = datetime.now(UTC)
+        runtime.exec(container, ("touch", "/now"))
+        assert next(log) == b"new\n"
+
+    assert b"".join(runtime.logs(container, since=moment)) == b"new\n"
 
 
 def test_an_engine_that_is_not_there(tmp_path: Path, two: Hosts) -> None:

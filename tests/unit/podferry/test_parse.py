@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podferry.cli.parse import parse_mount, parse_pairs, parse_port
+from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_size
 from runtime import Mount, Port
 from tasks.errors import InvalidRequestError
 
@@ -52,3 +52,16 @@ def test_a_bad_pair_is_refused_without_a_value() -> None:
     with pytest.raises(InvalidRequestError, match="--env wants KEY=VALUE, not ''") as refused:
         parse_pairs("--env", ["=s3cret"])
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("", 0), ("512", 512), ("2k", 2048), ("64M", 64 << 20), ("1g", 1 << 30)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size("--memory", text) == size
+
+
+@pytest.mark.parametrize("text", ["m", "1x", "-1m", "1.5g", "1 g", "1mg"])
+def test_bad_sizes_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match="--memory"):
+        parse_size("--memory", text)

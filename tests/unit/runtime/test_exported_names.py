@@ -7,6 +7,67 @@ import pytest
 import runtime
 from runtime import errors, specs
 
+# Renaming or removing one of these breaks whoever imports it; a new one belongs here too.
+PUBLIC = [
+    "BuildFailedError",
+    "BuildSpec",
+    "BuildStep",
+    "Capabilities",
+    "CheckpointFailedError",
+    "CheckpointRuntime",
+    "CheckpointSpec",
+    "CheckpointUnsupportedError",
+    "ContainerExistsError",
+    "ContainerInfo",
+    "ContainerNotFoundError",
+    "ContainerState",
+    "ContainerSummary",
+    "Device",
+    "Dns",
+    "DockerRuntime",
+    "EngineError",
+    "EngineEvent",
+    "EngineUnavailableError",
+    "ExecFailedError",
+    "ExecResult",
+    "ExecStream",
+    "FakeRuntime",
+    "HealthCheck",
+    "ImageInfo",
+    "ImageNotFoundError",
+    "Limits",
+    "Logging",
+    "Mount",
+    "Namespaces",
+    "NetworkAttachment",
+    "NetworkExistsError",
+    "NetworkInUseError",
+    "NetworkNotFoundError",
+    "NetworkSpec",
+    "OutputChunk",
+    "PodmanRuntime",
+    "Port",
+    "PullFailedError",
+    "PullProgress",
+    "RestartPolicy",
+    "RestoreFailedError",
+    "RestoreSpec",
+    "RunSpec",
+    "Runtime",
+    "RuntimeEngineError",
+    "Security",
+    "Stream",
+    "Subnet",
+    "Ulimit",
+    "UnsupportedOptionError",
+    "VolumeExistsError",
+    "VolumeInUseError",
+    "VolumeNotFoundError",
+    "VolumeSpec",
+    "build_context",
+    "containerfile_name",
+]
+
 
 def test_every_exported_name_is_there_once() -> None:
     assert all(hasattr(runtime, name) for name in runtime.__all__)
@@ -23,3 +84,7 @@ def test_every_error_and_every_record_is_exported(module: object, root: type) ->
     defined = {name for name in own if issubclass(getattr(module, name), root)}
 
     assert defined <= set(runtime.__all__)
+
+
+def test_the_public_names_are_frozen() -> None:
+    assert sorted(runtime.__all__) == PUBLIC

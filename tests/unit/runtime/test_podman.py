@@ -11,9 +11,17 @@ from runtime import (
     CheckpointSpec,
     CheckpointUnsupportedError,
     DockerRuntime,
+    EngineError,
+    Limits,
+    Logging,
     PodmanRuntime,
+    Port,
+    RestoreSpec,
+    RunSpec,
     Runtime,
+    UnsupportedOptionError,
 )
+from runtime.podman_requests import restore_params
 from tests.unit.runtime.server import Answer, document, engine, refusal
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "full.json").read_text())
@@ -92,6 +100,91 @@ def test_an_empty_archive_is_none(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointFailedError, match="empty"):
         checkpointed(tmp_path, podman)
+
+
+def test_looking_at_a_container_does_not_need_the_probe_of_the_defaults(tmp_path: Path) -> None:
+    full: list[bytes] = []
+
+    def respond(method: str, path: str, body: bytes) -> Answer:
+        if path.endswith("/version"):
+            return document({"ApiVersion": "1.41"})
+        if "/containers/create" in path:
+            full.append(body)
+            return refusal(500, "no space left on device")
+        return document(RECORDED)
+
+    with engine(tmp_path / "s", respond) as socket:
+        runtime = PodmanRuntime(socket)
+        first, second = runtime.inspect("full"), runtime.inspect("full")
+        runtime.close()
+
+    assert first == second
+    assert first.spec.limits == Limits()  # as if its ulimits were this engine's own
+    assert len(full) == 2  # it is tried again
+
+
+def test_the_defaults_are_looked_at_once_and_the_probe_is_removed(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+    probe = {**RECORDED, "Id": "9" * 64}
+    probe["HostConfig"] = {**RECORDED["HostConfig"], "Ulimits": [], "PidsLimit": 7}
+
+    def respond(method: str, path: str, body: bytes) -> Answer:
+        asked.append((method, path))
+        if path.endswith("/version"):
+            return document({"ApiVersion": "1.41"})
+        if "/containers/create" in path:
+            return document({"Id": "9" * 64, "Warnings": []}, 201)
+        return document(probe if "9" * 64 in path else RECORDED)
+
+    with engine(tmp_path / "s", respond) as socket:
+        runtime = PodmanRuntime(socket)
+        first, second = runtime.inspect("full"), runtime.inspect("full")
+        runtime.close()
+
+    assert first == second
+    assert first.spec.limits.pids == 2048
+    assert [limit.name for limit in first.spec.limits.ulimits] == ["nofile", "nproc"]
+    assert sum("/containers/create" in path for _, path in asked) == 1
+    assert [method for method, path in asked if "9" * 64 in path] == ["GET", "DELETE"]
+
+
+def test_a_swap_limit_that_cannot_be_lifted_leaves_no_container(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def respond(method: str, path: str, body: bytes) -> Answer:
+        asked.append(f"{method} {path.partition('?')[0]}")
+        if path.endswith("/version"):
+            return document({"ApiVersion": "1.41"})
+        if path.endswith("/update"):
+            return refusal(500, "no such controller")
+        return document({"Id": "9" * 64, "Warnings": []}, 201)
+
+    limits = Limits(memory_bytes=1 << 27, memory_swap_bytes=-1)
+    with engine(tmp_path / "s", respond) as socket:
+        runtime = PodmanRuntime(socket)
+        with pytest.raises(EngineError, match="no such controller"):
+            runtime.run(RunSpec(name="c", image="i", limits=limits))
+        runtime.close()
+
+    assert asked[-1].startswith("DELETE ")
+
+
+def test_only_journald_has_a_tag() -> None:
+    logging = Logging(driver="k8s-file", options={"tag": "t"})
+
+    with pytest.raises(UnsupportedOptionError, match="journald"):
+        PodmanRuntime("/nowhere").run(RunSpec(name="c", image="i", logging=logging))
+
+
+def test_ports_of_a_restore_are_spelled_as_podman_takes_them() -> None:
+    ports = (
+        Port(container_port=80, host_port=8080, host_ip="127.0.0.1"),
+        Port(container_port=53, host_port=0, protocol="udp"),
+    )
+
+    params = restore_params(RestoreSpec(publish=ports))
+
+    assert params["publishPorts"] == ["127.0.0.1:8080:80/tcp", ":53/udp"]
 
 
 def test_the_probe_runs_once_and_its_complaint_stands() -> None:
