@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.deriving_host import LIMITS, NAMESPACES
 from runtime.errors import UnsupportedOptionError
-from runtime.run_parts import Limits, Mount, Port
+from runtime.run_parts import Device, Limits, Mount, Port, Security
 from runtime.specs import RunSpec
 
 NANO_CPUS = 1e9
@@ -14,7 +14,6 @@ NANO_CPUS = 1e9
 
 def host_config(spec: RunSpec) -> dict[str, Any]:
     """Build HostConfig; what was not asked for is left out."""
-    security = spec.security
     config: dict[str, Any] = {
         "Binds": [_bind(mount) for mount in spec.mounts if _needs_bind(mount)],
         "Mounts": [_mount(m) for m in spec.mounts if m.type != "tmpfs" and not _needs_bind(m)],
@@ -26,25 +25,13 @@ def host_config(spec: RunSpec) -> dict[str, Any]:
         },
         "AutoRemove": spec.auto_remove,
         "Init": spec.init,
-        "Privileged": security.privileged,
-        "ReadonlyRootfs": security.read_only_rootfs,
-        "CapAdd": list(security.cap_add),
-        "CapDrop": list(security.cap_drop),
-        "SecurityOpt": list(security.options),
-        "GroupAdd": list(security.groups),
         "Dns": list(spec.dns.servers),
         "DnsSearch": list(spec.dns.search),
         "DnsOptions": list(spec.dns.options),
         "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts.items()],
         "Sysctls": spec.sysctls,
-        "Devices": [
-            {
-                "PathOnHost": device.source,
-                "PathInContainer": device.target or device.source,
-                "CgroupPermissions": device.permissions,
-            }
-            for device in spec.devices
-        ],
+        "Devices": [_device(device) for device in spec.devices],
+        **_rights(spec.security),
         **{key: getattr(spec.namespaces, field) for field, (key, _) in NAMESPACES.items()},
     }
     if spec.networks:
@@ -52,6 +39,25 @@ def host_config(spec: RunSpec) -> dict[str, Any]:
     if spec.logging.driver or spec.logging.options:
         config["LogConfig"] = {"Type": spec.logging.driver, "Config": spec.logging.options}
     return {key: value for key, value in config.items() if value} | _limits(spec.limits)
+
+
+def _rights(security: Security) -> dict[str, Any]:
+    return {
+        "Privileged": security.privileged,
+        "ReadonlyRootfs": security.read_only_rootfs,
+        "CapAdd": list(security.cap_add),
+        "CapDrop": list(security.cap_drop),
+        "SecurityOpt": list(security.options),
+        "GroupAdd": list(security.groups),
+    }
+
+
+def _device(device: Device) -> dict[str, str]:
+    return {
+        "PathOnHost": device.source,
+        "PathInContainer": device.target or device.source,
+        "CgroupPermissions": device.permissions,
+    }
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

@@ -42,11 +42,7 @@ def run_spec(container: Mapping[str, Any], fresh: Mapping[str, Any] | None = Non
         mounts=mounts(container),
         ports=_ports(host.get("PortBindings") or {}),
         networks=_networks(container, asked.get("networks", {})),
-        dns=Dns(
-            servers=tuple(host.get("Dns") or ()),
-            search=tuple(host.get("DnsSearch") or ()),
-            options=tuple(host.get("DnsOptions") or ()),
-        ),
+        dns=_dns(host),
         restart=_restart(host.get("RestartPolicy") or {}),
         health=_health(config.get("Healthcheck")),
         limits=limits(host, fresh),
@@ -101,6 +97,14 @@ def _entrypoint(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     if list(entrypoint) == [""]:
         return ()
     return tuple(entrypoint) or None
+
+
+def _dns(host: Mapping[str, Any]) -> Dns:
+    return Dns(
+        servers=tuple(host.get("Dns") or ()),
+        search=tuple(host.get("DnsSearch") or ()),
+        options=tuple(host.get("DnsOptions") or ()),
+    )
 
 
 def _restart(policy: Mapping[str, Any]) -> RestartPolicy:

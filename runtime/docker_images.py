@@ -43,22 +43,11 @@ class DockerImages(EngineConnection):
         """
         if spec.secrets:
             raise UnsupportedOptionError("secrets", "Docker's classic builder takes none")
-        params = {
-            "t": spec.tag,
-            "dockerfile": spec.containerfile,
-            "buildargs": json.dumps(spec.build_args),
-            "labels": json.dumps(spec.labels),
-            "target": spec.target,
-            "platform": spec.platform,
-            "nocache": int(spec.no_cache),
-            "rm": 1,
-            "forcerm": 1,
-        }
         response = self._open(
             "POST",
             f"build of {spec.tag!r}",
             "/build",
-            params=params,
+            params=_build_params(spec),
             headers={"Content-Type": "application/x-tar"},
             upload=Upload(context),
         )
@@ -116,6 +105,20 @@ class DockerImages(EngineConnection):
         filters: dict[str, Any] = {"label": label_filter(labels)}
         with self._translating("list of images"):
             return [image_info(entry) for entry in self._api.images(filters=filters)]
+
+
+def _build_params(spec: BuildSpec) -> dict[str, Any]:
+    return {
+        "t": spec.tag,
+        "dockerfile": spec.containerfile,
+        "buildargs": json.dumps(spec.build_args),
+        "labels": json.dumps(spec.labels),
+        "target": spec.target,
+        "platform": spec.platform,
+        "nocache": int(spec.no_cache),
+        "rm": 1,
+        "forcerm": 1,
+    }
 
 
 def _missing(image: str) -> dict[str, RuntimeEngineError]:

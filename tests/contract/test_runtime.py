@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,16 +20,11 @@ from runtime import (
     ContainerState,
     EngineError,
     ExecFailedError,
-    ExecStream,
     ImageNotFoundError,
     Limits,
     Logging,
     Mount,
     NetworkAttachment,
-    NetworkExistsError,
-    NetworkInUseError,
-    NetworkNotFoundError,
-    NetworkSpec,
     Port,
     PullFailedError,
     RestartPolicy,
@@ -39,17 +32,11 @@ from runtime import (
     RestoreSpec,
     RunSpec,
     Security,
-    Stream,
-    Subnet,
     UnsupportedOptionError,
-    VolumeExistsError,
-    VolumeInUseError,
-    VolumeNotFoundError,
-    VolumeSpec,
     build_context,
     containerfile_name,
 )
-from tests.contract.conftest import EXITS_WITH_3, MISSING, PATIENCE_SECONDS, Subject
+from tests.contract.conftest import EXITS_WITH_3, MISSING, Subject
 
 pytestmark = pytest.mark.contract
 
@@ -261,32 +248,6 @@ def test_exec_gives_the_exit_code_and_the_output(subject: Subject) -> None:
     assert (result.exit_code, result.output) == (3, b"out\n")
 
 
-def test_a_streamed_command_reads_its_stdin(subject: Subject) -> None:
-    container = subject.start()
-
-    with subject.runtime.exec_stream(container, ("cat",), stdin=[b"one\n", b"two\n"]) as stream:
-        assert isinstance(stream, ExecStream)
-        with pytest.raises(ExecFailedError, match="not read to the end"):
-            _ = stream.exit_code
-        said = b"".join(chunk.data for chunk in stream)
-
-    assert said == b"one\ntwo\n"
-    assert stream.exit_code == 0
-
-
-def test_a_streamed_command_that_fails(subject: Subject) -> None:
-    container = subject.start()
-
-    stream = subject.runtime.exec_stream(container, EXITS_WITH_3)
-
-    assert [(chunk.stream, chunk.data) for chunk in stream] == [("stdout", b"out\n")]
-    assert stream.exit_code == 3
-    with pytest.raises(ContainerNotFoundError):
-        subject.runtime.exec_stream("nobody", ("true",))
-    with pytest.raises(ExecFailedError, match="nosuch"):
-        list(subject.runtime.exec_stream(container, MISSING))
-
-
 def test_a_command_that_cannot_start_is_an_error(subject: Subject) -> None:
     container = subject.start()
     with pytest.raises(ExecFailedError, match="nosuch"):
@@ -327,180 +288,6 @@ def test_the_restart_policy_can_be_changed(subject: Subject) -> None:
     for policy in policies:
         subject.runtime.update_restart_policy(container, policy)
         assert subject.runtime.inspect(container).spec.restart == policy
-
-
-# Streams
-
-
-def ended_by_another_thread(stream: Stream[Any]) -> list[Any]:
-    """Read a stream to its end, which another thread brings about once this one waits."""
-    found: list[Any] = []
-    reader = threading.Thread(target=lambda: found.extend(stream))
-    reader.start()
-    reader.join(timeout=0.3)
-    assert reader.is_alive()
-    stream.close()
-    reader.join(timeout=PATIENCE_SECONDS)
-    assert not reader.is_alive()
-    return found
-
-
-def test_a_followed_log_ends_when_it_is_closed(subject: Subject) -> None:
-    container = subject.start()
-
-    found = ended_by_another_thread(subject.runtime.logs(container, follow=True))
-
-    assert b"".join(found) == b"started\n"
-
-
-def test_a_followed_log_ends_with_its_container(subject: Subject) -> None:
-    container = subject.start()
-
-    with subject.runtime.logs(container, follow=True) as log:
-        assert next(log) == b"started\n"
-        subject.runtime.stop(container, timeout_seconds=0)
-        assert list(log) == []
-
-
-def test_the_log_of_nobody(subject: Subject) -> None:
-    with pytest.raises(ContainerNotFoundError):
-        subject.runtime.logs("nobody")
-
-
-def test_events_are_seen_as_they_happen(subject: Subject) -> None:
-    other = subject.create()
-    with subject.runtime.events(labels={"watched": "yes"}) as events:
-        container = subject.start(name="watched", labels={"watched": "yes"})
-        subject.runtime.start(other)
-        seen = [next(events)]
-        while seen[-1].action != "start":
-            seen.append(next(events))
-
-    assert {event.id for event in seen} == {container}
-    assert {(event.kind, event.name) for event in seen} == {("container", "watched")}
-    assert list(events) == []
-
-
-def test_events_end_when_they_are_closed(subject: Subject) -> None:
-    assert ended_by_another_thread(subject.runtime.events(labels={"watched": "never"})) == []
-
-
-def test_past_events_can_be_asked_for(subject: Subject) -> None:
-    begin = datetime.now(UTC)
-    container = subject.create(labels={"past": "yes"})
-
-    with subject.runtime.events(labels={"past": "yes"}, since=begin) as events:
-        assert next(events).id == container
-
-
-# Networks and volumes
-
-
-def test_networks(subject: Subject) -> None:
-    runtime, spec = subject.runtime, NetworkSpec(name="contract-net", labels={"a": "b"})
-    assert not runtime.network_exists("contract-net")
-
-    runtime.create_network(spec)
-    runtime.create_network(spec)
-    assert runtime.network_exists("contract-net")
-    with pytest.raises(NetworkExistsError):
-        runtime.create_network(NetworkSpec(name="contract-net"))
-
-    attached = (NetworkAttachment(name="contract-net", aliases=("web",)),)
-    container = subject.create(networks=attached)
-    assert runtime.inspect(container).spec.networks == attached
-    with pytest.raises(NetworkNotFoundError):
-        subject.create(networks=(NetworkAttachment(name="no-such-net"),))
-
-    with pytest.raises(NetworkInUseError):
-        runtime.remove_network("contract-net")
-    runtime.remove(container)
-    runtime.remove_network("contract-net")
-    runtime.remove_network("contract-net")
-    assert not runtime.network_exists("contract-net")
-
-
-def test_another_host_can_be_given_the_same_network(subject: Subject) -> None:
-    runtime = subject.runtime
-    subnet = Subnet(
-        subnet="10.73.0.0/24",
-        gateway="10.73.0.9",
-        range_start="10.73.0.100",
-        range_end="10.73.0.120",
-    )
-    spec = NetworkSpec(
-        name="contract-copy",
-        labels={"a": "b"},
-        options={"mtu": "1400"},
-        subnets=(subnet, Subnet(subnet="fd00:73::/64", gateway="fd00:73::1")),
-        internal=True,
-        ipv6=True,
-        dns=False,
-    )
-
-    runtime.create_network(spec)
-    found = runtime.network("contract-copy")
-    runtime.remove_network("contract-copy")
-    runtime.create_network(found)
-
-    assert found == spec
-    assert runtime.network("contract-copy") == spec
-    with pytest.raises(NetworkExistsError):
-        runtime.create_network(spec.model_copy(update={"options": {"mtu": "1300"}}))
-    runtime.remove_network("contract-copy")
-    with pytest.raises(NetworkNotFoundError):
-        runtime.network("contract-copy")
-
-
-def test_another_host_can_be_given_the_same_volume(subject: Subject) -> None:
-    runtime = subject.runtime
-    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=2m,nodev"}
-    spec = VolumeSpec(name="contract-copy", labels={"a": "b"}, options=options)
-
-    runtime.create_volume(spec)
-    found = runtime.volume("contract-copy")
-    runtime.remove_volume("contract-copy")
-    runtime.create_volume(found)
-
-    assert found == spec
-    assert runtime.volume("contract-copy") == spec
-    runtime.remove_volume("contract-copy")
-    with pytest.raises(VolumeNotFoundError):
-        runtime.volume("contract-copy")
-
-
-def test_volumes(subject: Subject) -> None:
-    runtime, spec = subject.runtime, VolumeSpec(name="contract-vol", labels={"a": "b"})
-    assert not runtime.volume_exists("contract-vol")
-
-    runtime.create_volume(spec)
-    runtime.create_volume(spec)
-    assert runtime.volume_exists("contract-vol")
-    with pytest.raises(VolumeExistsError):
-        runtime.create_volume(VolumeSpec(name="contract-vol"))
-
-    mount = Mount(type="volume", source="contract-vol", target="/data", read_only=True)
-    container = subject.create(mounts=(mount,))
-    assert runtime.inspect(container).spec.mounts == (mount,)
-    assert runtime.volume_users("contract-vol") == (container,)
-    with pytest.raises(VolumeInUseError):
-        runtime.remove_volume("contract-vol")
-
-    runtime.remove(container)
-    assert runtime.volume_users("contract-vol") == ()
-    runtime.remove_volume("contract-vol")
-    runtime.remove_volume("contract-vol")
-    assert not runtime.volume_exists("contract-vol")
-
-
-def test_an_anonymous_volume_goes_with_its_container(subject: Subject) -> None:
-    container = subject.create(mounts=(Mount(type="volume", target="/data"),))
-    (name,) = subject.runtime.inspect(container).volumes
-    assert subject.runtime.volume_exists(name)
-
-    subject.runtime.remove(container, volumes=True)
-
-    assert not subject.runtime.volume_exists(name)
 
 
 def test_an_archive_is_put_into_a_volume_of_a_created_container(subject: Subject) -> None:

@@ -12,19 +12,11 @@ import pytest
 from runtime import (
     BuildSpec,
     BuildStep,
-    ContainerNotFoundError,
-    ContainerState,
-    DockerRuntime,
     ImageNotFoundError,
-    NetworkAttachment,
-    NetworkNotFoundError,
-    NetworkSpec,
     PodmanRuntime,
     PullFailedError,
     PullProgress,
     RunSpec,
-    Subnet,
-    UnsupportedOptionError,
     build_context,
     containerfile_name,
 )
@@ -196,56 +188,3 @@ def test_a_target_of_several_stages(runtime: PodmanRuntime, context: Path) -> No
     assert runtime.build(spec, build_context(context), on_log=lambda line: None).names == (
         spec.tag,
     )
-
-
-# The Docker-compatible surface alone, as a Docker host has it.
-
-
-def test_the_docker_backend_on_podmans_compatible_socket(host: Lab, context: Path) -> None:
-    docker = DockerRuntime(host.socket("a"))
-    spec = BuildSpec(tag="localhost/images/docker:1", containerfile="Containerfile")
-    steps: list[BuildStep] = []
-    subnet = Subnet(subnet="10.74.0.0/24", range_start="10.74.0.129", range_end="10.74.0.255")
-    network = NetworkSpec(name="of-docker", subnets=(subnet,))
-
-    image = docker.build(
-        spec, build_context(context), on_log=lambda line: None, on_step=steps.append
-    )
-    docker.create_network(NetworkSpec(name="further"))
-    docker.create_network(network)
-    docker.create_network(NetworkSpec(name="of-docker"))
-    asked = RunSpec(
-        name="docker",
-        image=spec.tag,
-        command=("sh", "-c", "while :; do sleep 0.1; done"),
-        networks=(
-            NetworkAttachment(name="further"),
-            NetworkAttachment(name="of-docker", aliases=("web",)),
-        ),
-        stop_timeout_seconds=0,
-    )
-    container = docker.run(asked)
-    docker.start(container)
-    info = docker.inspect("docker")
-
-    assert len(steps) == 3
-    assert info.state is ContainerState.RUNNING
-    assert info.image_id == image.id
-    assert info.spec.command == asked.command
-    assert info.spec.networks == asked.networks
-    assert docker.network("of-docker").subnets[0].subnet == "10.74.0.0/24"
-    assert docker.capabilities().engine == "docker"
-    assert not docker.capabilities().checkpoint
-    with pytest.raises(UnsupportedOptionError):
-        docker.build(BuildSpec(tag="t", secrets={"a": "b"}), [], on_log=lambda line: None)
-    with pytest.raises(UnsupportedOptionError):
-        docker.create_network(NetworkSpec(name="silent", dns=False))
-    docker.remove(container, force=True)
-    nowhere = (asked.networks[0], NetworkAttachment(name="nowhere"))
-    with pytest.raises(NetworkNotFoundError):
-        docker.run(asked.model_copy(update={"networks": nowhere}))
-    with pytest.raises(ContainerNotFoundError):
-        docker.inspect("docker")
-    docker.remove_network("of-docker")
-    docker.remove_network("further")
-    docker.close()
