@@ -117,6 +117,14 @@ def test_a_network_mode_is_carried_as_a_network(mode: str) -> None:
     assert "NetworkingConfig" not in body
 
 
+def test_a_cpu_limit_travels_once() -> None:
+    container = recorded("plain")
+    cpus = {"NanoCpus": 500_000_000, "CpuPeriod": 100_000, "CpuQuota": 50_000}
+    container["HostConfig"] |= cpus
+
+    assert RunSpec.from_inspect(container).limits == Limits(cpus=0.5)
+
+
 def test_the_info_around_the_spec() -> None:
     container = recorded("full")
     info = container_info(container)

@@ -187,6 +187,31 @@ def test_ports_of_a_restore_are_spelled_as_podman_takes_them() -> None:
     assert params["publishPorts"] == ["127.0.0.1:8080:80/tcp", ":53/udp"]
 
 
+def test_every_option_of_a_restore_is_sent() -> None:
+    given = RestoreSpec(
+        tcp_established=False,
+        file_locks=False,
+        ignore_rootfs=True,
+        ignore_volumes=True,
+        ignore_static_ip=True,
+        ignore_static_mac=True,
+        pod="p",
+        keep=True,
+    )
+
+    assert restore_params(given) == {
+        "tcpEstablished": False,
+        "fileLocks": False,
+        "ignoreRootFS": True,
+        "ignoreVolumes": True,
+        "ignoreStaticIP": True,
+        "ignoreStaticMAC": True,
+        "publishPorts": None,
+        "pod": "p",
+        "keep": True,
+    }
+
+
 def test_the_probe_runs_once_and_its_complaint_stands() -> None:
     calls = []
 
