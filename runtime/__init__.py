@@ -1,5 +1,6 @@
 """One host's container engine: run, checkpoint and restore containers through its socket."""
 
+from runtime.canary_image import LABEL as CANARY_LABEL
 from runtime.context import build_context
 from runtime.docker import DockerRuntime
 from runtime.errors import (
@@ -20,6 +21,14 @@ from runtime.errors import (
 )
 from runtime.fake import FakeRuntime
 from runtime.podman import PodmanRuntime
+from runtime.preflight import Finding, Severity, blockers, move_findings, source_findings
+from runtime.preflight.facts import (
+    Canary,
+    CanaryState,
+    ContainerFacts,
+    HostFacts,
+    TargetFacts,
+)
 from runtime.protocols import CheckpointRuntime, Runtime
 from runtime.specs import (
     BuildSpec,
@@ -42,14 +51,18 @@ from runtime.specs import (
 )
 
 __all__ = [
+    "CANARY_LABEL",
     "BuildFailedError",
     "BuildSpec",
+    "Canary",
+    "CanaryState",
     "Capabilities",
     "CheckpointFailedError",
     "CheckpointRuntime",
     "CheckpointSpec",
     "CheckpointUnsupportedError",
     "ContainerExistsError",
+    "ContainerFacts",
     "ContainerInfo",
     "ContainerNotFoundError",
     "ContainerState",
@@ -60,7 +73,9 @@ __all__ = [
     "ExecFailedError",
     "ExecResult",
     "FakeRuntime",
+    "Finding",
     "HealthCheck",
+    "HostFacts",
     "ImageInfo",
     "ImageNotFoundError",
     "Mount",
@@ -74,9 +89,14 @@ __all__ = [
     "RunSpec",
     "Runtime",
     "RuntimeEngineError",
+    "Severity",
+    "TargetFacts",
     "UnsupportedOptionError",
     "VolumeExistsError",
     "VolumeInUseError",
     "VolumeSpec",
+    "blockers",
     "build_context",
+    "move_findings",
+    "source_findings",
 ]

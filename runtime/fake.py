@@ -19,9 +19,11 @@ from runtime.errors import (
     RestoreFailedError,
 )
 from runtime.fake_archive import read_archive, write_archive
+from runtime.fake_facts import FakeFacts
 from runtime.fake_objects import FakeImages, FakeObjects
 from runtime.fake_state import FakeContainer, FakeVolume, faulty, pack, pieces, unpack
 from runtime.inspecting import label_filter
+from runtime.preflight.facts import ContainerFacts
 from runtime.specs import (
     Capabilities,
     CheckpointSpec,
@@ -38,7 +40,7 @@ from runtime.specs import (
 Command = Callable[[FakeContainer], ExecResult]
 
 
-class FakeRuntime(FakeImages, FakeObjects):
+class FakeRuntime(FakeImages, FakeObjects, FakeFacts):
     """A CheckpointRuntime without an engine.
 
     ``commands`` maps what exec is given to what it does; any other command exits 0 and is silent.
@@ -46,7 +48,7 @@ class FakeRuntime(FakeImages, FakeObjects):
 
     def __init__(self, *, checkpoint_reason: str = "") -> None:
         super().__init__()
-        self.checkpoint_reason = checkpoint_reason  # not empty: checkpoints are unsupported
+        self.checkpoint_reason = checkpoint_reason
         self.commands: dict[tuple[str, ...], Command] = {}
 
     def _find(self, name: str) -> FakeContainer:
@@ -73,6 +75,11 @@ class FakeRuntime(FakeImages, FakeObjects):
             architecture="amd64",
             kernel="6.12.0",
         )
+
+    @faulty
+    def container_facts(self, container: str) -> ContainerFacts:
+        """Describe one container for a move."""
+        return self.describe(self._find(container))
 
     @faulty
     def run(self, spec: RunSpec) -> str:

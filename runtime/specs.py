@@ -151,7 +151,7 @@ class RestoreSpec(Spec):
     file_locks: bool = True
     ignore_static_ip: bool = False
     ignore_static_mac: bool = False
-    keep: bool = False  # keep the checkpoint images after an in-place restore
+    keep: bool = False  # keep the checkpoint images, and CRIU's log, after the restore
 
 
 class ExecResult(Spec):
