@@ -24,7 +24,7 @@ from runtime.specs import (
     RunSpec,
 )
 
-LEFTOVER_SECONDS = 600  # a run takes a few seconds
+LEFTOVER_SECONDS = 120  # a run takes a few seconds
 LOGS = ("restore.log", "dump.log")  # CRIU's, in the container's directory
 _VERSION = re.compile(r"Version: (\S+)")
 _NOISE = "RLIMIT_NOFILE"  # a complaint without consequences where limits cannot be raised
