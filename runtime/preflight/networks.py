@@ -12,13 +12,23 @@ from runtime.preflight.finding import Finding, blocker, warning
 def network_findings(attachments: Iterable[Attachment], target: TargetFacts) -> Iterator[Finding]:
     """What the target's networks make of the container's."""
     known = {network.name: network for network in target.networks}
+    used = [subnet for network in target.networks for subnet in network.subnets]
     for attachment in attachments:
         there = known.get(attachment.network.name)
         if there is None:
-            yield from _missing(attachment, target)
+            chosen = first_free(used)
+            used.append(chosen)
+            yield from _missing(attachment, target, chosen)
         else:
             yield from _differing(attachment, there, target.host.host)
             yield from _taken(attachment, there, target.host.host)
+
+
+def first_free(used: Iterable[str]) -> str:
+    """The subnet that Podman gives to a new network (default_subnet_pools, containers.conf(5))."""
+    taken = tuple(used)
+    pool = (f"10.{net}.{part}.0/24" for net in range(89, 256) for part in range(256))
+    return next(subnet for subnet in pool if not any(_overlap(subnet, other) for other in taken))
 
 
 def create_command(network: NetworkFacts) -> str:
@@ -31,33 +41,44 @@ def create_command(network: NetworkFacts) -> str:
     return " ".join([*words, network.name])
 
 
-def _missing(attachment: Attachment, target: TargetFacts) -> Iterator[Finding]:
+def _missing(attachment: Attachment, target: TargetFacts, chosen: str) -> Iterator[Finding]:
     network, host = attachment.network, target.host.host
     cure = f"{create_command(network)}    # on {host}"
-    for other in target.networks:
-        for subnet in network.subnets:
-            if any(_overlap(subnet, theirs) for theirs in other.subnets):
-                yield blocker(
-                    "subnet-conflict",
-                    f"subnet {subnet} of network {network.name!r}, which {host} lacks, "
-                    f"is taken there by network {other.name!r}",
-                    f"podman network rm {other.name}    # on {host}; "
-                    f"or make {network.name!r} anew with another subnet",
-                )
-                return
-    if network.driver != "bridge":
+    if other := _in_the_way(network, target):
+        yield blocker(
+            "subnet-conflict",
+            f"{host} lacks network {network.name!r}, whose subnet {', '.join(network.subnets)} "
+            f"is taken there by network {other!r}",
+            f"podman network rm {other}    # on {host}; or give {network.name!r} another subnet",
+        )
+    elif network.driver != "bridge":
         yield blocker(
             "network-missing",
-            f"{host} has no network {network.name!r}, and one with driver {network.driver} "
-            "cannot be made from here",
+            f"{host} has no network {network.name!r}, and a move makes none of driver "
+            f"{network.driver}",
+            cure,
+        )
+    elif any(not _within(address, chosen) for address in attachment.addresses):
+        yield blocker(
+            "network-missing",
+            f"{host} has no network {network.name!r}, and one made there would get subnet "
+            f"{chosen}, without the container's address {', '.join(attachment.addresses)}",
             cure,
         )
     else:
         yield warning(
             "network-missing",
-            f"{host} has no network {network.name!r}; the move makes one",
+            f"{host} has no network {network.name!r}; the move makes one without options",
             f"to choose its options, make it first: {cure}",
         )
+
+
+def _in_the_way(network: NetworkFacts, target: TargetFacts) -> str:
+    """The target's network, if any, that has an address range of the missing one's."""
+    for other in target.networks:
+        if any(_overlap(mine, theirs) for mine in network.subnets for theirs in other.subnets):
+            return other.name
+    return ""
 
 
 def _differing(attachment: Attachment, there: NetworkFacts, host: str) -> Iterator[Finding]:
