@@ -274,7 +274,7 @@ def test_what_only_looks_like_a_conflict_is_none(target: Changes) -> None:
 
 
 def test_ports_on_different_addresses_do_not_clash() -> None:
-    ours = {"ports": (PublishedPort(port=80, address="10.0.0.1"),)}
+    ours: Changes = {"ports": (PublishedPort(port=80, address="10.0.0.1"),)}
 
     def taken_at(address: str) -> Changes:
         return {"ports": (PublishedPort(port=80, address=address),)}
