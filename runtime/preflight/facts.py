@@ -49,6 +49,7 @@ class HostFacts(Spec):
     architecture: str  # as Go spells it: "amd64", "arm64"
     kernel: str
     oci_runtime: str  # the default one, which every restore uses
+    cgroups: str = ""  # version and manager: "v2 systemd"; empty: not known
     rootless: bool = False
     apparmor: bool = False
     cpu_flags: tuple[str, ...] = ()  # empty: not known
@@ -133,6 +134,7 @@ class ContainerFacts(Spec):
     shared_volumes: tuple[SharedVolume, ...] = ()
     binds: tuple[BindFacts, ...] = ()
     devices: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()  # names of the secrets that it mounts
     ports: tuple[PublishedPort, ...] = ()
     networks: tuple[Attachment, ...] = ()
     layer_bytes: int = 0

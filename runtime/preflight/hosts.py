@@ -66,6 +66,13 @@ def pair_findings(
             f"it runs under {runtime}, but {target.host} restores with {target.oci_runtime}",
             f'set runtime = "{runtime}" in containers.conf ([engine]) on {target.host}',
         )
+    if source.cgroups and target.cgroups and source.cgroups != target.cgroups:
+        yield blocker(
+            "cgroup-differs",
+            f"{target.host} has cgroups {target.cgroups}, {source.host} {source.cgroups}",
+            f"give {target.host} the same cgroup version, and in containers.conf ([engine]) the "
+            "same cgroup_manager",
+        )
     if not at_least(target.kernel, numbers(source.kernel)):
         yield warning(
             "kernel-older",

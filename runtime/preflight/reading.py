@@ -27,6 +27,7 @@ def read_host(info: Mapping[str, Any]) -> HostFacts:
         architecture=host["arch"],
         kernel=host["kernel"],
         oci_runtime=host["ociRuntime"]["name"],
+        cgroups=f"{host['cgroupVersion']} {host['cgroupManager']}",
         rootless=host["security"]["rootless"],
         apparmor=host["security"].get("apparmorEnabled", False),
         memory_free_bytes=host["memFree"],
@@ -63,6 +64,7 @@ def read_container(found: Mapping[str, Any]) -> ContainerFacts:
             if m["Type"] == "bind"
         ),
         devices=tuple(device["PathOnHost"] for device in host.get("Devices") or ()),
+        secrets=tuple(secret["Name"] for secret in found["Config"].get("Secrets") or ()),
         ports=tuple(_bindings(host.get("PortBindings") or {})),
         networks=() if joined else tuple(_attachments(found["NetworkSettings"])),
         layer_bytes=found.get("SizeRw") or 0,

@@ -35,6 +35,13 @@ def moving_findings(container: ContainerFacts) -> Iterator[Finding]:
             f"volume {shared.name!r} is shared with another container, {shared.other}",
             f"give {container.name} a volume of its own: a move would tear the two apart",
         )
+    if container.secrets:
+        yield blocker(
+            "secret",
+            f"it mounts Podman's secret {', '.join(container.secrets)}, and Podman cannot restore "
+            "such a container from an archive",
+            "hand the secret over in a volume, which travels",
+        )
     for bind in container.binds:
         if bind.kind is PathKind.SOCKET:
             yield warning(

@@ -25,6 +25,7 @@ from runtime import (
     VolumeSpec,
     build_context,
 )
+from runtime.canary_image import STEM
 from tests.fleet import IMAGE, Fleet, Workload, eventually
 
 pytestmark = pytest.mark.integration
@@ -238,6 +239,23 @@ def test_stopped_container(fleet: Fleet, workload: Workload) -> None:
     refused(fleet, workload, "not-running")
 
 
+def test_container_that_mounts_a_secret(fleet: Fleet, workload: Workload) -> None:
+    for host in ("a", "b"):
+        made = fleet.lab.enter(
+            host, "sh", "-c", f"echo hush | podman secret create {workload.name} -"
+        )
+        assert made.returncode == 0, made.stderr
+    words = ("podman", "run", "-d", "--name", workload.name, "--secret", workload.name, IMAGE)
+    try:
+        assert fleet.lab.enter("a", *words).returncode == 0
+        before = workload.counting("a")
+        refused(fleet, workload, "secret")
+        assert before.lives_on_in(workload.counting("a"))
+    finally:
+        for host in ("a", "b"):
+            fleet.lab.enter(host, "podman", "secret", "rm", workload.name)
+
+
 def test_container_that_shares_a_network_namespace(
     fleet: Fleet, workload: Workload, other: Workload
 ) -> None:
@@ -295,14 +313,22 @@ def test_target_without_criu_is_found_by_a_canary(fleet: Fleet, workload: Worklo
     assert host.canary.state is CanaryState.OK
 
 
-def test_canary_leaves_nothing_behind_and_is_never_listed(fleet: Fleet) -> None:
+def test_canary_is_never_listed_and_removes_what_a_killed_one_left(
+    fleet: Fleet, workload: Workload
+) -> None:
     runtime = fleet.runtime("b")
+    left = f"{STEM}-1000-dead"
+    runtime.start(runtime.run(RunSpec(name=left, image=IMAGE, labels={CANARY_LABEL: "1"})))
+    workload.start(host="b")
+
+    shown = fleet.run("ps").stdout  # waits for fresh inventories
+    assert workload.name in shown
+    assert left not in shown
+
     canary = runtime.canary()
 
     assert canary.state is CanaryState.OK, canary.reason
     assert canary.criu_version
     assert canary.seconds > 0
-    shown = [c.name for i in fleet.client.inventories() for c in i.containers]
-    assert not [name for name in shown if "canary" in name]
     assert runtime.find_containers({CANARY_LABEL: "1"}) == []
     assert runtime.find_images({CANARY_LABEL: "1"}) == []

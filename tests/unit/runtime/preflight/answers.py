@@ -11,6 +11,8 @@ Json = dict[str, Any]
 INFO: Json = {
     "host": {
         "arch": "amd64",
+        "cgroupManager": "cgroupfs",
+        "cgroupVersion": "v1",
         "kernel": "6.18.44",
         "memFree": 1000,
         "ociRuntime": {"name": "runc", "path": "/usr/bin/runc"},
@@ -79,7 +81,11 @@ CONTAINER: Json = {
     "Dependencies": [],
     "SizeRw": 6171,
     "State": {"Status": "running"},
-    "Config": {"Env": ["TOKEN=s3cret"], "SystemdMode": True},
+    "Config": {
+        "Env": ["TOKEN=s3cret"],
+        "SystemdMode": True,
+        "Secrets": [{"Name": "tok", "ID": "4"}],
+    },
     "Mounts": [
         {"Type": "volume", "Name": "data", "Source": "/v/data/_data", "Destination": "/data"},
         {"Type": "bind", "Source": "/srv/web", "Destination": "/www"},

@@ -71,6 +71,7 @@ CASES = [
         says="volume 'data' is shared with another container, job",
         container={"shared_volumes": (SharedVolume(name="data", other="job"),)},
     ),
+    Case(code="secret", says="secret tok", container={"secrets": ("tok",)}),
     Case(code="user-namespace", says="user namespace", container={"user_namespace": "private"}),
     Case(
         code="network-namespace",
@@ -163,6 +164,12 @@ CASES = [
         host={"checkpoint_reason": "no CRIU"},
     ),
     Case(code="architecture", says="b is arm64, a is amd64", host={"architecture": "arm64"}),
+    Case(
+        code="cgroup-differs",
+        says="b has cgroups v1 cgroupfs, a v2 systemd",
+        source={"cgroups": "v2 systemd"},
+        host={"cgroups": "v1 cgroupfs"},
+    ),
     Case(code="cpu-features", says="CPU of b lacks avx2", host={"cpu_flags": ("avx", "sse2")}),
     Case(code="kernel-older", says="6.1.0-9", warning=True, host={"kernel": "6.1.0-9"}),
     Case(

@@ -15,6 +15,7 @@ def test_a_host_is_read() -> None:
         architecture="amd64",
         kernel="6.18.44",
         oci_runtime="runc",
+        cgroups="v1 cgroupfs",
         memory_free_bytes=1000,
         disk_free_bytes=3000,
     )
@@ -30,6 +31,7 @@ def test_a_container_is_read_without_its_environment() -> None:
     assert facts.user_namespace == "private"
     assert facts.volumes == ("data",)
     assert facts.binds == (BindFacts(source="/srv/web", target="/www"),)
+    assert facts.secrets == ("tok",)
     assert facts.devices == ("/dev/fuse",)
     assert facts.ports == (
         PublishedPort(port=8080),
