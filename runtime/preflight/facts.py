@@ -109,6 +109,7 @@ class ProcessFacts(Spec):
     mptcp: bool = False
     inet_sockets: bool = False
     devices: tuple[str, ...] = ()  # device files that are open, the harmless ones left out
+    linked: tuple[str, ...] = ()  # sources of bind mounts that are symbolic links
     memory_bytes: int = 0
 
 
@@ -133,6 +134,7 @@ class ContainerFacts(Spec):
     volumes: tuple[str, ...] = ()
     shared_volumes: tuple[SharedVolume, ...] = ()
     binds: tuple[BindFacts, ...] = ()
+    overlays: tuple[str, ...] = ()  # where it mounts an image, or an overlay of a path or volume
     devices: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()  # names of the secrets that it mounts
     ports: tuple[PublishedPort, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
@@ -46,11 +47,12 @@ def listening(proc: Path = PROC) -> Iterator[PublishedPort]:
                     )
 
 
-def processes(container_id: str, proc: Path = PROC) -> ProcessFacts | None:
+def processes(container_id: str, config: str, proc: Path = PROC) -> ProcessFacts | None:
     """What a running container's processes hold; None when none of them can be seen.
 
     They are found by their cgroup, which has the container's id in its path: the engine's own
-    process ids mean nothing where it runs in a process namespace of its own.
+    process ids mean nothing where it runs in a process namespace of its own. ``config`` is the
+    path of its OCI configuration on the engine's host.
     """
     found = [p for p in proc.glob("[0-9]*") if f"libpod-{container_id}" in _text(p / "cgroup")]
     if not found:
@@ -63,6 +65,7 @@ def processes(container_id: str, proc: Path = PROC) -> ProcessFacts | None:
         mptcp=own_network and _uses_mptcp(found[0]),
         inet_sockets=bool(sockets & set(_inet_sockets(found[0]))),
         devices=tuple(sorted({link for link in files if _is_device(link)})),
+        linked=tuple(_linked_sources(found, config)),
         memory_bytes=sum(_memory(process) for process in found),
     )
 
@@ -72,6 +75,22 @@ def _open_files(process: Path) -> Iterator[str]:
         for link in (process / "fd").iterdir():
             with suppress(OSError):
                 yield str(link.readlink())
+
+
+def _linked_sources(found: list[Path], config: str) -> Iterator[str]:
+    """Sources of bind mounts that are symbolic links where the engine looks them up.
+
+    That is the root of the first process's parent, the engine's monitor.
+    """
+    parents = {_number(process / "status", "PPid") for process in found}
+    outside = parents - {int(process.name) for process in found} - {None, 0}
+    if not outside:
+        return
+    root = found[0].parent / str(min(filter(None, outside))) / "root"
+    with suppress(ValueError):  # it cannot be seen
+        for mount in json.loads(_text(Path(f"{root}{config}"))).get("mounts") or ():
+            if mount["type"] == "bind" and Path(f"{root}{mount['source']}").is_symlink():
+                yield mount["source"]
 
 
 def _network(process: Path) -> str:
@@ -105,10 +124,15 @@ def _memory(process: Path) -> int:
 
 
 def _kib(path: Path, name: str) -> int | None:
+    number = _number(path, name)
+    return None if number is None else number * KIB
+
+
+def _number(path: Path, name: str) -> int | None:
     for line in _lines(path):
         key, _, value = line.partition(":")
         if key == name:
-            return int(value.split()[0]) * KIB
+            return int(value.split()[0])
     return None
 
 

@@ -61,8 +61,9 @@ def read_container(found: Mapping[str, Any]) -> ContainerFacts:
         binds=tuple(
             BindFacts(source=m["Source"], target=m["Destination"])
             for m in mounts
-            if m["Type"] == "bind"
+            if m["Type"] == "bind" and not _is_overlay(m)
         ),
+        overlays=tuple(sorted({m["Destination"] for m in mounts if _is_overlay(m)})),
         devices=tuple(device["PathOnHost"] for device in host.get("Devices") or ()),
         secrets=tuple(secret["Name"] for secret in found["Config"].get("Secrets") or ()),
         ports=tuple(_bindings(host.get("PortBindings") or {})),
@@ -102,6 +103,12 @@ def read_ports(containers: Sequence[Mapping[str, Any]]) -> Iterator[PublishedPor
 def address(text: str) -> str:
     """An address of the host, empty for all of them."""
     return "" if text in EVERY_ADDRESS else text
+
+
+def _is_overlay(mount: Mapping[str, Any]) -> bool:
+    """Podman shows ``-v PATH:/x:O`` as a bind mount of an overlay of its own."""
+    options = mount.get("Options") or ()
+    return mount["Type"] == "image" or any(o.startswith("lowerdir=") for o in options)
 
 
 def _bindings(

@@ -18,6 +18,7 @@ def container_findings(container: ContainerFacts) -> Iterator[Finding]:
     """What CRIU or Podman cannot checkpoint, whatever the target is."""
     yield from _state(container)
     yield from _namespaces(container)
+    yield from _mounts(container)
     yield from _processes(container)
     if container.oci_runtime not in CHECKPOINTING_RUNTIMES | {""}:
         yield blocker(
@@ -131,6 +132,22 @@ def _namespaces(container: ContainerFacts) -> Iterator[Finding]:
             "systemd",
             "systemd is its first process, which CRIU cannot checkpoint",
             "run the service itself as the container's process (--systemd=false)",
+        )
+
+
+def _mounts(container: ContainerFacts) -> Iterator[Finding]:
+    """Mounts that CRIU dumps and then cannot restore, not even where it dumped them."""
+    for source in container.processes.linked if container.processes is not None else ():
+        yield blocker(
+            "bind-link",
+            f"it mounts {source}, a symbolic link, and CRIU restores no mount of a link",
+            f"make it anew with the path behind it: realpath {source} (for --init: --init-path)",
+        )
+    for target in container.overlays:
+        yield blocker(
+            "overlay-mount",
+            f"it mounts an image or an overlay at {target}, which CRIU does not restore",
+            "make it anew with a volume there that has the content",
         )
 
 

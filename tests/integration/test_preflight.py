@@ -153,12 +153,42 @@ def test_bind_mount_has_no_source_on_the_target(fleet: Fleet, workload: Workload
     assert before.lives_on_in(workload.counting("b"))
 
 
+def test_bind_mount_of_a_link(fleet: Fleet, workload: Workload) -> None:
+    path = f"/srv/{workload.name}"
+    script = f"mkdir {path}.real && ln -s {path}.real {path}"
+    for host in ("a", "b"):
+        assert fleet.lab.enter(host, "sh", "-c", script).returncode == 0
+    mount = Mount(type="bind", source=path, target="/srv")
+    spec = workload.spec().model_copy(update={"mounts": (mount,)})
+    refused_alive(fleet, workload, "bind-link", spec)
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [
+        ("--init", "bind-link"),  # Debian's is a link
+        (f"--mount=type=image,source={IMAGE},destination=/im", "overlay-mount"),
+        ("-v=/etc:/o:O", "overlay-mount"),
+    ],
+)
+def test_option_that_criu_does_not_restore(
+    fleet: Fleet, workload: Workload, option: str, code: str
+) -> None:
+    words = ("podman", "run", "-d", "--name", workload.name, option, IMAGE)
+    assert fleet.lab.enter("a", *words).returncode == 0
+    before = workload.counting("a")
+    refused(fleet, workload, code)
+    assert before.lives_on_in(workload.counting("a"))
+
+
 def test_socket_of_the_host_is_mounted(fleet: Fleet, workload: Workload) -> None:
     # /var/run is a symbolic link there, which the look has to follow on the host, not elsewhere
     mount = Mount(type="bind", source="/var/run/podman/podman.sock", target="/engine.sock")
-    workload.start(workload.spec().model_copy(update={"mounts": (mount,)}))
+    before = workload.start(workload.spec().model_copy(update={"mounts": (mount,)}))
     answer = asked(fleet, workload, code=0)
     assert codes(answer, Severity.WARNING) == ["host-socket"]
+    fleet.workflow("migrate", workload.name, "--to", "b")  # nothing is connected
+    assert before.lives_on_in(workload.counting("b"))
 
 
 @pytest.fixture

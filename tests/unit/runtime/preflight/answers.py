@@ -75,6 +75,7 @@ CONTAINER: Json = {
     "Name": "web",
     "ImageName": "localhost/web:1",
     "Image": IMAGE,
+    "OCIConfigPath": "/c/userdata/config.json",
     "OCIRuntime": "runc",
     "AppArmorProfile": "containers-default-0.62.2",
     "Pod": "",
@@ -88,7 +89,14 @@ CONTAINER: Json = {
     },
     "Mounts": [
         {"Type": "volume", "Name": "data", "Source": "/v/data/_data", "Destination": "/data"},
-        {"Type": "bind", "Source": "/srv/web", "Destination": "/www"},
+        {"Type": "bind", "Source": "/srv/web", "Destination": "/www", "Options": ["rbind"]},
+        {"Type": "image", "Source": "localhost/site", "Destination": "/site"},
+        {
+            "Type": "bind",
+            "Source": "/c/userdata/overlay/1/merge",
+            "Destination": "/site",
+            "Options": ["lowerdir=/l", "private"],
+        },
     ],
     "NetworkSettings": {
         "Networks": {

@@ -87,6 +87,12 @@ CASES = [
     Case(code="systemd", says="systemd is its first process", container={"systemd": True}),
     Case(code="io-uring", says="io_uring", container=process(io_uring=True)),
     Case(code="mptcp", says="MPTCP", container=process(mptcp=True)),
+    Case(
+        code="bind-link",
+        says="mounts /srv/link, a symbolic link",
+        container=process(linked=("/srv/link",)),
+    ),
+    Case(code="overlay-mount", says="at /site", container={"overlays": ("/site",)}),
     Case(code="device-open", says="/dev/fuse open", container=process(devices=("/dev/fuse",))),
     Case(
         code="devices",

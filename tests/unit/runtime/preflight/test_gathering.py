@@ -53,7 +53,7 @@ def look(paths: Iterable[str]) -> dict[str, PathKind]:
 
 @pytest.fixture(autouse=True)
 def a_quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "processes", lambda _: None)
+    monkeypatch.setattr(machine, "processes", lambda *_: None)
     monkeypatch.setattr(machine, "listening", lambda: iter(()))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ class Proc:
         mptcp: int = 0,
         tcp: str = "",
         anonymous_kib: int = 0,
+        parent: int = 1,
     ) -> None:
         place = self.root / pid
         for part in ("fd", "net", "ns"):
@@ -40,7 +42,7 @@ class Proc:
             (place / "fd" / str(number)).symlink_to(target)
         (place / "net" / "protocols").write_text(PROTOCOLS.format(mptcp=mptcp))
         (place / "net" / "tcp").write_text(HEADER + tcp)
-        status = f"Name:\tweb\nRssAnon:\t{anonymous_kib} kB\nRssShmem:\t1 kB\n"
+        status = f"Name:\tweb\nPPid:\t{parent}\nRssAnon:\t{anonymous_kib} kB\nRssShmem:\t1 kB\n"
         (place / "status").write_text(status)
 
 
@@ -61,11 +63,11 @@ def test_the_processes_of_a_container_are_told_from_others_and_from_its_monitor(
     proc.process("9", scope(SHOP), files=("anon_inode:[io_uring]",))
     proc.process("10", f"/machine.slice/libpod-conmon-{WEB}.scope", files=("/dev/fuse",))
 
-    assert machine.processes(WEB, proc.root) == ProcessFacts(memory_bytes=9 * 1024)
+    assert machine.processes(WEB, "/config.json", proc.root) == ProcessFacts(memory_bytes=9 * 1024)
 
 
 def test_processes_that_cannot_be_seen_are_not_taken_for_harmless(proc: Proc) -> None:
-    assert machine.processes(WEB, proc.root) is None
+    assert machine.processes(WEB, "/config.json", proc.root) is None
 
 
 def test_what_processes_hold_open_is_seen(proc: Proc) -> None:
@@ -76,7 +78,7 @@ def test_what_processes_hold_open_is_seen(proc: Proc) -> None:
     tcp = ROW.format(local="0100007F:1F90", state="0A", inode=77)
     proc.process("7", scope(WEB), network="net:[2]", files=files, mptcp=1, tcp=tcp)
 
-    found = machine.processes(WEB, proc.root)
+    found = machine.processes(WEB, "/config.json", proc.root)
 
     assert found is not None
     assert found.model_copy(update={"memory_bytes": 0}) == ProcessFacts(
@@ -84,11 +86,34 @@ def test_what_processes_hold_open_is_seen(proc: Proc) -> None:
     )
 
 
+def test_mounts_of_links_are_seen_where_the_monitor_looks_them_up(proc: Proc) -> None:
+    monitor = f"/machine.slice/libpod-conmon-{WEB}.scope"
+    proc.process("5", monitor)
+    proc.process("7", scope(WEB), parent=5)
+    proc.process("8", scope(WEB), parent=7)
+    root = proc.root / "5" / "root"
+    (root / "srv").mkdir(parents=True)
+    (root / "srv" / "link").symlink_to("web")
+    (root / "srv" / "web").mkdir()
+    mounts = [
+        {"type": "bind", "source": "/srv/web"},
+        {"type": "bind", "source": "/srv/link"},
+        {"type": "tmpfs", "source": "/srv/link"},
+        {"type": "bind", "source": "/srv/none"},
+    ]
+    (root / "config.json").write_text(json.dumps({"mounts": mounts}))
+
+    found = machine.processes(WEB, "/config.json", proc.root)
+
+    assert found is not None
+    assert found.linked == ("/srv/link",)
+
+
 def test_sockets_of_the_hosts_network_are_not_laid_at_its_door(proc: Proc) -> None:
     tcp = ROW.format(local="0100007F:1F90", state="0A", inode=77)
     proc.process("7", scope(WEB), files=("socket:[78]",), mptcp=1, tcp=tcp)
 
-    found = machine.processes(WEB, proc.root)
+    found = machine.processes(WEB, "/config.json", proc.root)
 
     assert found is not None
     assert not found.mptcp

@@ -31,6 +31,7 @@ def test_a_container_is_read_without_its_environment() -> None:
     assert facts.user_namespace == "private"
     assert facts.volumes == ("data",)
     assert facts.binds == (BindFacts(source="/srv/web", target="/www"),)
+    assert facts.overlays == ("/site",)
     assert facts.secrets == ("tok",)
     assert facts.devices == ("/dev/fuse",)
     assert facts.ports == (
