@@ -33,7 +33,7 @@ _NOISE = "RLIMIT_NOFILE"  # a complaint without consequences where limits cannot
 def run_canary(runtime: CheckpointRuntime, libpod: LibpodClient) -> Canary:
     """Try it now, which takes about two seconds. A failure is a result, not an exception."""
     began = time.monotonic()
-    state, reason, version = CanaryState.OK, "", ""
+    version = ""
     try:
         sweep(runtime, older_than_seconds=LEFTOVER_SECONDS)
         architecture = runtime.capabilities().architecture
@@ -43,9 +43,7 @@ def run_canary(runtime: CheckpointRuntime, libpod: LibpodClient) -> Canary:
         ):
             reason, version = _try(runtime, libpod, image, peek)
             state = CanaryState.FAILED if reason else CanaryState.OK
-    except EngineUnavailableError as error:
-        state, reason = CanaryState.NOT_RUN, str(error)
-    except RuntimeEngineError as error:  # before CRIU had its turn: it says nothing about it
+    except RuntimeEngineError as error:  # CRIU had no turn, so this says nothing about it
         state, reason = CanaryState.NOT_RUN, str(error)
     return Canary(
         state=state,
@@ -77,7 +75,7 @@ def _try(
     finally:
         runtime.remove(name, force=True)
     version = _VERSION.search(log)
-    return _explained(reason, log), version[1] if version else ""
+    return explained(reason, log), version[1] if version else ""
 
 
 def _there_and_back(runtime: CheckpointRuntime, container: str) -> str:
@@ -94,7 +92,7 @@ def _there_and_back(runtime: CheckpointRuntime, container: str) -> str:
     return "" if state is ContainerState.RUNNING else f"the restored canary is {state}"
 
 
-def _explained(reason: str, log: str) -> str:
+def explained(reason: str, log: str) -> str:
     """The engine's reason, shortened to what tells, and the first error in CRIU's log."""
     if not reason:
         return ""

@@ -36,7 +36,7 @@ _PROGRAMS = {
 
 def new_name() -> str:
     """A name for a container of this image."""
-    return f"{STEM}-{int(time.time())}-{secrets.token_hex(4)}"
+    return f"{STEM}-{_moment()}"
 
 
 @contextmanager
@@ -44,8 +44,7 @@ def canary_image(runtime: Runtime, libpod: LibpodClient, architecture: str) -> I
     """Import the image, give its name, remove it. Raises EngineError for other architectures."""
     if architecture not in _PROGRAMS:
         raise EngineError("the canary", f"there is none for {architecture}")
-    name, _, tag = new_name().rpartition(f"{STEM}-")
-    name = f"localhost/{STEM}:{tag}"
+    name = f"localhost/{STEM}:{_moment()}"
     libpod.json(
         "/images/import",
         method="POST",
@@ -96,7 +95,11 @@ def _tar(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def _moment() -> str:
+    return f"{int(time.time())}-{secrets.token_hex(4)}"
+
+
 def _made_at(name: str) -> int:
-    """The moment in a name; 0 for a name that somebody else gave."""
+    """The moment in a container's or image's name; 0 for a name that somebody else gave."""
     moment = name.rpartition("-")[0].rpartition("-")[2].rpartition(":")[2]
     return int(moment) if moment.isdecimal() else 0

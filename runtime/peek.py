@@ -8,6 +8,7 @@ container, the lab) is no worse off than one beside it. Tried with Podman 5.4.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -97,8 +98,6 @@ def _kind(mode: int) -> PathKind:
 
 
 def _first_file(archive: bytes) -> str:
-    import io
-
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         member = files.next()
         content = files.extractfile(member) if member is not None else None

@@ -43,6 +43,17 @@ def moving_findings(container: ContainerFacts) -> Iterator[Finding]:
             "such a container from an archive",
             "hand the secret over in a volume, which travels",
         )
+    yield from _binds(container)
+    if container.network_mode == "host":
+        yield warning(
+            "host-network",
+            "it uses its host's network: its connections break, and its ports and addresses "
+            "must be free on the target",
+            "give it a network of its own: --network NAME -p PORT:PORT",
+        )
+
+
+def _binds(container: ContainerFacts) -> Iterator[Finding]:
     for bind in container.binds:
         if bind.kind is PathKind.SOCKET:
             yield warning(
@@ -57,13 +68,6 @@ def moving_findings(container: ContainerFacts) -> Iterator[Finding]:
                 f"the content of bind mount {bind.source} does not travel",
                 "copy it to the target first, or use a named volume, which travels",
             )
-    if container.network_mode == "host":
-        yield warning(
-            "host-network",
-            "it uses its host's network: its connections break, and its ports and addresses "
-            "must be free on the target",
-            "give it a network of its own: --network NAME -p PORT:PORT",
-        )
 
 
 def source_host_findings(container: ContainerFacts, host: HostFacts) -> Iterator[Finding]:
