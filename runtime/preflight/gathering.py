@@ -44,7 +44,7 @@ def gather_container(libpod: LibpodClient, container: str, look: Look) -> Contai
     )
     facts = read_container(found)
     kinds = look(bind.source for bind in facts.binds)
-    processes = machine.processes(facts.container_id, found["OCIConfigPath"])
+    processes = machine.processes(facts.container_id, found.get("OCIConfigPath") or "")
     named = _image(libpod, facts.image)
     return facts.model_copy(
         update={
