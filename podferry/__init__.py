@@ -4,7 +4,7 @@ What a control plane imports: ``Client``, the records it returns, and the errors
 """
 
 from podferry.client import Client
-from runtime import BuildSpec, RunSpec, RuntimeEngineError
+from runtime import BuildSpec, Finding, RunSpec, RuntimeEngineError, Severity
 from storage import CheckpointManifest, StorageError
 from tasks.errors import (
     AmbiguousContainerError,
@@ -44,6 +44,7 @@ __all__ = [
     "Event",
     "EventType",
     "Fallback",
+    "Finding",
     "HostOfflineError",
     "HostStatus",
     "InvalidRequestError",
@@ -54,6 +55,7 @@ __all__ = [
     "RunSpec",
     "RuntimeEngineError",
     "Settings",
+    "Severity",
     "State",
     "Step",
     "StepState",

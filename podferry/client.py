@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podferry.locate import Locator
-from runtime import BuildSpec, RunSpec, build_context, containerfile_name
+from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
 from storage import CheckpointManifest, new_checkpoint_id
 from tasks import control
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
 from tasks.errors import InvalidRequestError, WaitTimeoutError
+from tasks.facts import findings_of
 from tasks.models import (
     Event,
     Fallback,
@@ -109,22 +110,46 @@ class Client:
         Raises UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
-        self._registry.require_host(to)
-        if source is not None:
-            self._registry.require_host(source)
-        host, line = self._locator.locate(container, source)
-        if host == to:
-            raise InvalidRequestError(f"container {line.name!r} is on host {to!r} already")
+        host, name = self._between(container, to, source)
         workflow = new_workflow(
             Kind.MIGRATE,
-            line.name,
+            name,
             source=host,
             target=to,
             options=Options(fallback=fallback),
             deadline_seconds=self._deadline(deadline_seconds),
-            checkpoint_id=new_checkpoint_id(line.name, now()),
+            checkpoint_id=new_checkpoint_id(name, now()),
         )
         return self._submit(workflow)
+
+    def preflight(
+        self,
+        container: str,
+        *,
+        to: str,
+        source: str | None = None,
+        canary: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Workflow:
+        """Ask whether a migration would work, without touching anything; see ``findings``.
+
+        ``canary`` proves CRIU on both hosts now instead of trusting what their workers last found.
+        Raises what ``migrate`` raises.
+        """
+        host, name = self._between(container, to, source)
+        workflow = new_workflow(
+            Kind.PREFLIGHT,
+            name,
+            source=host,
+            target=to,
+            options=Options(canary=canary),
+            deadline_seconds=self._deadline(deadline_seconds),
+        )
+        return self._submit(workflow)
+
+    def findings(self, workflow_id: str) -> tuple[Finding, ...]:
+        """What a preflight, alone or a migration's, found. Raises WorkflowNotFoundError."""
+        return findings_of(self.status(workflow_id))
 
     def checkpoint(
         self,
@@ -273,6 +298,16 @@ class Client:
             if on_event is not None:
                 on_event(event)
         return self.status(workflow_id)
+
+    def _between(self, container: str, to: str, source: str | None) -> tuple[str, str]:
+        """The host that a container is on, and its name, when it can go to another."""
+        self._registry.require_host(to)
+        if source is not None:
+            self._registry.require_host(source)
+        host, line = self._locator.locate(container, source)
+        if host == to:
+            raise InvalidRequestError(f"container {line.name!r} is on host {to!r} already")
+        return host, line.name
 
     def _submit(self, workflow: Workflow, payload: bytes | None = None) -> Workflow:
         self._registry.require_control()

@@ -1,5 +1,6 @@
 """One host's container engine: run, checkpoint and restore containers through its socket."""
 
+from runtime.canary_image import LABEL as CANARY_LABEL
 from runtime.context import (
     build_context,
     containerfile_name,
@@ -36,6 +37,14 @@ from runtime.fake import (
 )
 from runtime.podman import (
     PodmanRuntime,
+)
+from runtime.preflight import Finding, Severity, blockers, move_findings, source_findings
+from runtime.preflight.facts import (
+    Canary,
+    CanaryState,
+    ContainerFacts,
+    HostFacts,
+    TargetFacts,
 )
 from runtime.protocols import (
     CheckpointRuntime,
@@ -77,15 +86,19 @@ from runtime.streams import (
 )
 
 __all__ = [
+    "CANARY_LABEL",
     "BuildFailedError",
     "BuildSpec",
     "BuildStep",
+    "Canary",
+    "CanaryState",
     "Capabilities",
     "CheckpointFailedError",
     "CheckpointRuntime",
     "CheckpointSpec",
     "CheckpointUnsupportedError",
     "ContainerExistsError",
+    "ContainerFacts",
     "ContainerInfo",
     "ContainerNotFoundError",
     "ContainerState",
@@ -100,7 +113,9 @@ __all__ = [
     "ExecResult",
     "ExecStream",
     "FakeRuntime",
+    "Finding",
     "HealthCheck",
+    "HostFacts",
     "ImageInfo",
     "ImageNotFoundError",
     "Limits",
@@ -124,14 +139,19 @@ __all__ = [
     "Runtime",
     "RuntimeEngineError",
     "Security",
+    "Severity",
     "Stream",
     "Subnet",
+    "TargetFacts",
     "Ulimit",
     "UnsupportedOptionError",
     "VolumeExistsError",
     "VolumeInUseError",
     "VolumeNotFoundError",
     "VolumeSpec",
+    "blockers",
     "build_context",
     "containerfile_name",
+    "move_findings",
+    "source_findings",
 ]

@@ -19,11 +19,13 @@ from runtime.errors import (
 )
 from runtime.fake_archive import read_archive, write_archive
 from runtime.fake_exec import FakeExec
+from runtime.fake_facts import FakeFacts
 from runtime.fake_objects import FakeImages, FakeObjects
 from runtime.fake_state import FakeContainer, FakeVolume, faulty, pack, pieces, unpack
 from runtime.fake_watching import FakeWatching
 from runtime.inspecting import label_filter
 from runtime.podman_requests import podman_body
+from runtime.preflight.facts import ContainerFacts
 from runtime.specs import (
     Capabilities,
     CheckpointSpec,
@@ -37,7 +39,7 @@ from runtime.specs import (
 )
 
 
-class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching):
+class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
     """A CheckpointRuntime without an engine.
 
     ``commands`` maps what exec is given to what it does; any other command exits 0 and is silent.
@@ -66,6 +68,11 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching):
             architecture="amd64",
             kernel="6.12.0",
         )
+
+    @faulty
+    def container_facts(self, container: str) -> ContainerFacts:
+        """Describe one container for a move."""
+        return self.describe(self._find(container))
 
     @faulty
     def run(self, spec: RunSpec) -> str:

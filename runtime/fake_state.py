@@ -54,6 +54,7 @@ class FakeContainer:
     exit_code: int = 0
     checkpoint: bytes | None = None  # the memory that lies in its in-place checkpoint
     dependencies: tuple[str, ...] = ()
+    facts: dict[str, object] = field(default_factory=dict)  # of its ContainerFacts, said instead
 
 
 class FakeState:

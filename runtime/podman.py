@@ -9,6 +9,8 @@ from itertools import chain
 from typing import Any
 
 from runtime.building import read_build
+from runtime.canary import run_canary
+from runtime.canary_image import canary_image
 from runtime.context import secret_members
 from runtime.docker import DockerRuntime
 from runtime.errors import (
@@ -24,8 +26,17 @@ from runtime.errors import (
 from runtime.inspecting import container_info
 from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
+from runtime.peek import kinds, peeking
 from runtime.podman_defaults import EngineDefaults, probe_body
 from runtime.podman_requests import build_params, podman_body, restore_params
+from runtime.preflight.facts import (
+    Canary,
+    ContainerFacts,
+    HostFacts,
+    PathKind,
+    TargetFacts,
+)
+from runtime.preflight.gathering import gather_container, gather_host, gather_target
 from runtime.protocols import OnLog, OnStep, ignore_step
 from runtime.restoring import restore_error
 from runtime.specs import (
@@ -238,6 +249,37 @@ class PodmanRuntime(DockerRuntime):
             )
         except EngineError as error:
             raise RestoreFailedError(container, error.reason) from error
+
+    def host_facts(self) -> HostFacts:
+        """Tell what a move must know of this host; see CheckpointRuntime."""
+        reason = self._checkpoint_unsupported()
+        return gather_host(self._libpod).model_copy(update={"checkpoint_reason": reason})
+
+    def container_facts(self, container: str) -> ContainerFacts:
+        """Tell what a move must know of a container here; see CheckpointRuntime."""
+        return gather_container(self._libpod, container, self._look)
+
+    def target_facts(self, container: ContainerFacts) -> TargetFacts:
+        """Tell what is here of a container of another host; see CheckpointRuntime."""
+        return gather_target(self._libpod, self.host_facts(), container, self._look)
+
+    def canary(self) -> Canary:
+        """Checkpoint and restore a tiny container now; see CheckpointRuntime."""
+        return run_canary(self, self._libpod)
+
+    def _look(self, paths: Iterable[str]) -> dict[str, PathKind]:
+        """What lies at these paths of the host; nothing is known where it cannot be asked."""
+        if not (wanted := tuple(paths)):
+            return {}
+        architecture = gather_host(self._libpod).architecture
+        try:
+            with (
+                canary_image(self, self._libpod, architecture) as image,
+                peeking(self, self._libpod, image) as peek,
+            ):
+                return kinds(peek, wanted)
+        except EngineError:
+            return {}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from runtime.exec_stream import ExecStream
+from runtime.preflight.facts import Canary, ContainerFacts, HostFacts, TargetFacts
 from runtime.specs import (
     BuildSpec,
     BuildStep,
@@ -236,3 +237,18 @@ class CheckpointRuntime(Runtime, Protocol):
 
     def restore_in_place(self, container: str, spec: RestoreSpec) -> None:
         """Bring a checkpointed container back with its memory, where it was stopped."""
+
+    def host_facts(self) -> HostFacts:
+        """Tell what a move must know of this host; its canary is left out."""
+
+    def container_facts(self, container: str) -> ContainerFacts:
+        """Tell what a move must know of a container here. Raises ContainerNotFoundError."""
+
+    def target_facts(self, container: ContainerFacts) -> TargetFacts:
+        """Tell what this host holds that concerns a container of another host.
+
+        What was archived elsewhere is for the caller to add.
+        """
+
+    def canary(self) -> Canary:
+        """Checkpoint and restore a tiny container now, to prove that CRIU works here."""

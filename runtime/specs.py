@@ -129,7 +129,7 @@ class RestoreSpec(Spec):
     ignore_static_mac: bool = False
     publish: tuple[Port, ...] = ()  # in place of the archive's ports
     pod: str = ""  # restore into this pod
-    keep: bool = False  # keep the checkpoint images after the restore
+    keep: bool = False  # keep the checkpoint images, and CRIU's log
 
 
 class ExecResult(Spec):

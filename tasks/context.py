@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runtime import CheckpointRuntime
 from storage import ArchiveStore
 from tasks.records import Records
+from tasks.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,4 +17,5 @@ class Context:
     records: Records
     archives: ArchiveStore
     runtime: CheckpointRuntime | None = None  # None: a control worker, which touches no engine
+    registry: Registry | None = None  # None: nobody keeps what canaries told
     lease_seconds: float = 30.0

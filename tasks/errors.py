@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runtime import Finding, blockers
+
 
 class TasksError(Exception):
     """Root of every error this package raises on purpose."""
@@ -147,10 +149,18 @@ class DeadlineError(TasksError):
 class NotMovableError(TasksError):
     """Something found before the source was touched makes the move impossible."""
 
-    def __init__(self, container: str, reason: str) -> None:
-        super().__init__(container, reason)
+    def __init__(self, container: str, reason: str, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(container, reason, tuple(findings))
         self.container = container
         self.reason = reason
+        self.findings = tuple(findings)  # all of them, where a preflight refused it
+
+    @classmethod
+    def of(cls, container: str, findings: Sequence[Finding]) -> NotMovableError:
+        """Made from findings: it names the first blocker and counts the others."""
+        first, *others = blockers(findings)
+        more = f" (and {len(others)} more)" if others else ""
+        return cls(container, f"{first.message}{more}", findings)
 
     def __str__(self) -> str:
         return f"{self.container!r} cannot be moved: {self.reason}"

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from runtime import ContainerInfo, ImageInfo, RestartPolicy
+from pydantic import TypeAdapter
+
+from runtime import (
+    ContainerFacts,
+    ContainerInfo,
+    Finding,
+    HostFacts,
+    ImageInfo,
+    RestartPolicy,
+    Severity,
+)
 from tasks.errors import InvalidRequestError
 from tasks.models import Model, Unit, Workflow
+
+_FINDINGS = TypeAdapter(tuple[Finding, ...])
 
 
 class WorkloadFacts(Model):
@@ -18,9 +30,20 @@ class WorkloadFacts(Model):
     volumes: tuple[str, ...]
     networks: tuple[str, ...]
     restart: RestartPolicy
+    container: ContainerFacts
+    host: HostFacts
+    findings: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, info: ContainerInfo, image: ImageInfo) -> WorkloadFacts:
+    def of(
+        cls,
+        info: ContainerInfo,
+        image: ImageInfo,
+        *,
+        container: ContainerFacts,
+        host: HostFacts,
+        findings: tuple[Finding, ...],
+    ) -> WorkloadFacts:
         """Take them from what the engine says."""
         return cls(
             container_id=info.id,
@@ -31,13 +54,17 @@ class WorkloadFacts(Model):
             volumes=info.volumes,
             networks=tuple(network.name for network in info.spec.networks),
             restart=info.spec.restart,
+            container=container,
+            host=host,
+            findings=findings,
         )
 
 
-class TargetFacts(Model):
+class TargetCheck(Model):
     """What ``preflight`` found on the target."""
 
     image_present: bool
+    findings: tuple[Finding, ...]
 
 
 def workload_facts(workflow: Workflow) -> WorkloadFacts:
@@ -51,4 +78,16 @@ def workload_facts(workflow: Workflow) -> WorkloadFacts:
 def target_has_image(workflow: Workflow) -> bool:
     """Whether the target had the image before the move; False when nobody asked it."""
     checked = workflow.done(Unit.PREFLIGHT)
-    return checked is not None and TargetFacts.model_validate(checked.result).image_present
+    return checked is not None and TargetCheck.model_validate(checked.result).image_present
+
+
+def findings_of(workflow: Workflow) -> tuple[Finding, ...]:
+    """What describe and preflight found, wherever the record keeps it, blockers first."""
+    found: list[Finding] = []
+    for step in workflow.steps:
+        if step.unit in {Unit.DESCRIBE, Unit.PREFLIGHT}:
+            found += step.error.findings if step.error else ()
+            found += _FINDINGS.validate_python(step.result.get("findings", ()))
+    unique = dict.fromkeys(finding.model_dump_json() for finding in found)
+    found = [Finding.model_validate_json(text) for text in unique]
+    return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.BLOCKER))

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from runtime import Canary, Finding
+
 HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN)]
 
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     RESTORE = "restore"
     BUILD = "build"
     UP = "up"
+    PREFLIGHT = "preflight"  # would a migration work? Nothing is changed
 
 
 class Unit(StrEnum):
@@ -82,6 +85,7 @@ class Outcome(StrEnum):
     RESTORED = "restored"
     BUILT = "built"
     STARTED = "started"
+    CHECKED = "checked"  # a preflight: its findings say whether the move would work
     CANCELLED = "cancelled"  # on request; the workload is where it was
     FAILED = "failed"  # needs a person: ``reason`` and ``next_command`` say how
 
@@ -98,6 +102,7 @@ class StepError(Model):
 
     type: str
     message: str
+    findings: tuple[Finding, ...] = ()  # of a preflight that refused the move
 
 
 class Step(Model):
@@ -137,6 +142,7 @@ class Options(Model):
     fallback: Fallback = Fallback.COLD
     leave_stopped: bool = False  # checkpoint: keep the container stopped afterwards
     replace: bool = False  # restore: discard a container of the same name on the target
+    canary: bool = False  # preflight: prove CRIU on both hosts now, whatever is known of it
     up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
 
 
@@ -268,3 +274,4 @@ class HostStatus(Model):
     containers: int = 0
     seen: AwareDatetime
     error: str = ""
+    canary: Canary = Canary()

@@ -63,6 +63,8 @@ def first_plan(workflow: Workflow) -> Steps:
             return ((Unit.BUILD, target),)
         case Kind.UP:
             return ((Unit.UP, target),)
+        case Kind.PREFLIGHT:
+            return ((Unit.DESCRIBE, source), (Unit.PREFLIGHT, target))
 
 
 def outcome_of(workflow: Workflow) -> Outcome:
@@ -79,6 +81,7 @@ def outcome_of(workflow: Workflow) -> Outcome:
         Kind.RESTORE: Outcome.RESTORED,
         Kind.BUILD: Outcome.BUILT,
         Kind.UP: Outcome.STARTED,
+        Kind.PREFLIGHT: Outcome.CHECKED,
     }[workflow.kind]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from runtime import Canary
 from tasks.errors import (
     AmbiguousContainerError,
     HostOfflineError,
@@ -22,12 +23,13 @@ HEARTBEAT_SECONDS = 2.0
 OFFLINE_SECONDS = 10
 WORKERS = "podferry:workers"
 INVENTORIES = "podferry:inventories"
+CANARIES = "podferry:canaries"
 
 
 class Registry:
     """Workers and inventories.
 
-    Keys: ``podferry:workers`` and ``podferry:inventories`` (hashes, kept), and
+    Keys: ``podferry:workers``, ``podferry:inventories``, ``podferry:canaries`` (hashes, kept), and
     ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat stops: a worker
     that is killed sends no farewell.
     """
@@ -50,6 +52,15 @@ class Registry:
         """Say what a host holds."""
         self._redis.hset(INVENTORIES, inventory.host, inventory.model_dump_json())
 
+    def report_canary(self, host: str, canary: Canary) -> None:
+        """Say whether CRIU works on a host."""
+        self._redis.hset(CANARIES, host, canary.model_dump_json())
+
+    def canary(self, host: str) -> Canary:
+        """The last canary of a host."""
+        value = cast("bytes | None", self._redis.hget(CANARIES, host))
+        return Canary() if value is None else Canary.model_validate_json(value)
+
     def workers(self) -> dict[str, tuple[WorkerInfo, bool]]:
         """Every worker ever seen by id, and whether it lives."""
         infos = [
@@ -71,7 +82,7 @@ class Registry:
         """Every host ever seen, by name."""
         inventories = self.inventories()
         return [
-            _status(info, online, inventories.get(info.host))
+            _status(info, online, inventories.get(info.host), self.canary(info.host))
             for info, online in sorted(self.workers().values(), key=lambda w: w[0].host or "")
             if info.host is not None
         ]
@@ -119,7 +130,9 @@ def choose(
     raise AmbiguousContainerError(container, [host for host, _ in found])
 
 
-def _status(info: WorkerInfo, online: bool, inventory: Inventory | None) -> HostStatus:
+def _status(
+    info: WorkerInfo, online: bool, inventory: Inventory | None, canary: Canary
+) -> HostStatus:
     return HostStatus(
         host=info.host or "",
         online=online,
@@ -127,4 +140,5 @@ def _status(info: WorkerInfo, online: bool, inventory: Inventory | None) -> Host
         containers=len(inventory.containers) if inventory else 0,
         seen=info.seen,
         error=inventory.error if inventory else "",
+        canary=canary,
     )

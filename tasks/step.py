@@ -17,7 +17,13 @@ import structlog
 from pydantic import JsonValue
 
 from tasks.context import Context
-from tasks.errors import CancelledError, DeadlineError, StepFailedError, SupersededError
+from tasks.errors import (
+    CancelledError,
+    DeadlineError,
+    NotMovableError,
+    StepFailedError,
+    SupersededError,
+)
 from tasks.models import (
     Event,
     EventType,
@@ -133,7 +139,11 @@ class Step:
 
     def fail(self, error: BaseException) -> None:
         """Record why the step failed."""
-        failure = StepError(type=type(error).__name__, message=str(error) or repr(error))
+        failure = StepError(
+            type=type(error).__name__,
+            message=str(error) or repr(error),
+            findings=error.findings if isinstance(error, NotMovableError) else (),
+        )
 
         def change(workflow: Workflow) -> Workflow:
             held = self._mine(workflow).model_copy(

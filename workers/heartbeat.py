@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from runtime import CheckpointRuntime, RuntimeEngineError
+from runtime import CANARY_LABEL, CheckpointRuntime, RuntimeEngineError
 from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
 from tasks.registry import HEARTBEAT_SECONDS, Registry
 
@@ -68,6 +68,7 @@ class Heartbeat:
             lines = tuple(
                 WorkloadLine(name=c.name, id=c.id, image=c.image, state=c.state)
                 for c in self._runtime.containers()
+                if CANARY_LABEL not in c.labels
             )
             inventory = Inventory(host=self._info.host, containers=lines)
         except RuntimeEngineError as error:

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=30.0, ge=2, description="How long a step stays taken after its worker's last sign"
     )
+    canary_seconds: float = Field(
+        default=3600.0, ge=60, description="Time between two proofs that CRIU works on a host"
+    )
     deadline_seconds: float = Field(default=3600.0, gt=0, description="Deadline of a workflow")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 
 from celery import Celery
@@ -20,6 +21,7 @@ from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry
+from workers.canary import CanaryWatch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
 from workers.settings import Settings
@@ -42,24 +44,39 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         records=Records(redis),
         archives=archives,
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
+        registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
     )
     app = make_app(settings.redis_url, context)
-    heartbeat = Heartbeat(
-        Registry(connect(settings.redis_url)),
-        _info(settings, control),
-        PodmanRuntime(settings.socket) if settings.host else None,
-    )
-    return _serve(app, settings, control, heartbeat)
+    return _serve(app, settings, control, _background(settings, control))
 
 
-def _serve(app: Celery, settings: Settings, control: bool, heartbeat: Heartbeat) -> int:
+def _background(settings: Settings, control: bool) -> list[Heartbeat | CanaryWatch]:
+    """What the worker does beside its units, with connections of its own."""
+    registry = Registry(connect(settings.redis_url))
+    runtime = PodmanRuntime(settings.socket) if settings.host else None
+    found: list[Heartbeat | CanaryWatch] = [Heartbeat(registry, _info(settings, control), runtime)]
+    if settings.host is not None:
+        watch = CanaryWatch(
+            registry,
+            settings.host,
+            PodmanRuntime(settings.socket),
+            every_seconds=settings.canary_seconds,
+        )
+        found.append(watch)
+    return found
+
+
+def _serve(
+    app: Celery, settings: Settings, control: bool, background: list[Heartbeat | CanaryWatch]
+) -> int:
     configure_logging(settings.log_level)
     # Podman's socket belongs to root, so its worker does; with JSON only, a message is no code.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery")
     setup_logging.connect(_keep_logging, weak=False)
-    worker_ready.connect(lambda **_: heartbeat.start(), weak=False)
-    worker_shutdown.connect(lambda **_: heartbeat.stop(), weak=False)
+    for job in background:
+        worker_ready.connect(_later(job.start), weak=False)
+        worker_shutdown.connect(_later(job.stop), weak=False)
     queues = [host_queue(settings.host)] if settings.host else []
     declare(app, [settings.host] if settings.host else [])
     if control:
@@ -76,6 +93,11 @@ def _serve(app: Celery, settings: Settings, control: bool, heartbeat: Heartbeat)
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _later(act: Callable[[], None]) -> Callable[..., None]:
+    """A receiver of a signal whose arguments do not matter."""
+    return lambda **_: act()
 
 
 def _keep_logging(**_: object) -> None:

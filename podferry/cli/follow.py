@@ -11,6 +11,8 @@ from rich.console import Console
 
 from podferry.cli.common import Output, exit_code, print_json, seconds, size
 from podferry.client import Client
+from runtime import blockers
+from tasks.facts import findings_of
 from tasks.models import Event, EventType, Outcome, Workflow
 
 
@@ -29,7 +31,7 @@ def finish(
     if detach:
         print_json(workflow) if output is Output.JSON else typer.echo(workflow.id)
         return
-    ended = _follow(client, workflow.id)
+    ended = follow(client, workflow.id)
     if output is Output.JSON:
         print_json(ended)
     else:
@@ -38,10 +40,11 @@ def finish(
 
 
 def summary(workflow: Workflow) -> str:
-    """How a workflow ended, in one to three lines."""
+    """How a workflow ended, in a few lines."""
     lines = [_headline(workflow)]
     if workflow.reason:
         lines.append(f"reason: {workflow.reason}")
+    lines += [f"cure: {finding.cure}" for finding in blockers(findings_of(workflow))]
     if workflow.next_command:
         lines.append(f"next: {workflow.next_command}")
     return "\n".join(lines)
@@ -69,6 +72,8 @@ def _headline(workflow: Workflow) -> str:
             return f"{name} was built{took}"
         case Outcome.STARTED:
             return f"{name} runs on {target}{took}"
+        case Outcome.CHECKED:
+            return f"{name} was checked against {target}{took}"
         case Outcome.CANCELLED:
             return f"{name}: cancelled; it is where it was"
         case _:
@@ -79,7 +84,8 @@ def _host(workflow: Workflow) -> str:
     return workflow.steps[-1].host if workflow.steps[-1].unit == "resume" else workflow.target or ""
 
 
-def _follow(client: Client, workflow_id: str) -> Workflow:
+def follow(client: Client, workflow_id: str) -> Workflow:
+    """Show a workflow's events until its end; Ctrl-C stops the watching only."""
     console = Console(stderr=True, highlight=False)
     try:
         with _printer(console) as show:

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from podferry.cli import commands, operate
+from podferry.cli import commands, operate, preflight
 from podferry.cli.common import FAILED
 from runtime import RuntimeEngineError
 from storage import StorageError
@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 commands.add_to(app)
+preflight.add_to(app)
 operate.add_to(app)
 
 

@@ -19,7 +19,10 @@ from podferry.cli.common import (
     size,
 )
 from podferry.cli.follow import summary
+from podferry.cli.preflight import show_findings
 from podferry.client import Client
+from runtime import Canary
+from tasks.facts import findings_of
 from tasks.models import Step, Workflow
 from workers.dev import run_dev
 from workers.settings import load_settings
@@ -81,12 +84,13 @@ def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> Non
             h.host,
             "online" if h.online else "offline",
             h.engine or h.error or "-",
+            _criu(h.canary),
             str(h.containers),
             moment(h.seen),
         )
         for h in found
     ]
-    print_table("", ("host", "state", "engine", "containers", "last seen"), rows)
+    print_table("", ("host", "state", "engine", "criu", "containers", "last seen"), rows)
 
 
 def workers(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
@@ -177,7 +181,12 @@ def _show_one(workflow: Workflow, output: Output) -> None:
     ]
     title = f"{workflow.id}: {workflow.outcome or workflow.state}"
     print_table(title, ("step", "host", "state", "took", "stored", "error"), rows)
+    show_findings(findings_of(workflow))
     typer.echo(summary(workflow))
+
+
+def _criu(canary: Canary) -> str:
+    return f"{canary.state} {canary.criu_version or canary.reason}".strip()
 
 
 def _state(step: Step) -> str:

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from runtime import ContainerState
+from runtime import (
+    CanaryState,
+    CheckpointRuntime,
+    Finding,
+    HostFacts,
+    Severity,
+    blockers,
+    move_findings,
+    source_findings,
+)
 from tasks.errors import NotMovableError
-from tasks.facts import TargetFacts, WorkloadFacts, workload_facts
+from tasks.facts import TargetCheck, WorkloadFacts, workload_facts
 from tasks.models import Kind
 from tasks.step import Result, Step
-from tasks.units.engine import engine, image_present, lookup
+from tasks.units.engine import engine
 
 
 def describe(step: Step) -> Result:
-    """Describe the source's container; refuse one that cannot be moved.
+    """Describe the source's container; refuse one that cannot be checkpointed or moved.
 
     The store is asked too, here and on the target: once the container is stopped, a store that is
     away costs downtime.
     """
     runtime = engine(step)
     info = runtime.inspect(step.workflow.workload)
-    if info.state is not ContainerState.RUNNING:
-        raise NotMovableError(
-            info.name, f"it is {info.state}, and only a running container has memory to move"
-        )
-    if info.auto_remove:
-        raise NotMovableError(info.name, "it was made with --rm, so its checkpoint would vanish")
-    if info.dependencies:
-        raise NotMovableError(info.name, f"it depends on {', '.join(info.dependencies)}")
-    facts = WorkloadFacts.of(info, runtime.image(info.image_id))
+    container = runtime.container_facts(info.id)
+    host = _with_name_and_canary(step, runtime, runtime.host_facts())
+    moving = step.workflow.kind is not Kind.CHECKPOINT
+    findings = source_findings(container, host, moving=moving)
+    _judge(step, info.name, findings)
+    facts = WorkloadFacts.of(
+        info, runtime.image(info.image_id), container=container, host=host, findings=findings
+    )
     step.context.archives.check()
-    if step.workflow.kind is Kind.MIGRATE:
-        _refuse_shared_volumes(step, facts)
     return facts.model_dump(mode="json")
 
 
@@ -37,30 +43,44 @@ def preflight(step: Step) -> Result:
     """Refuse a target that could only fail after the source was stopped."""
     runtime = engine(step)
     runtime.ping()
-    facts = workload_facts(step.workflow)
-    capabilities = runtime.capabilities()
-    if not capabilities.checkpoint:
-        raise NotMovableError(
-            facts.name, f"{step.record.host} cannot restore: {capabilities.checkpoint_reason}"
-        )
-    if lookup(runtime, facts.name) or lookup(runtime, facts.container_id):
-        raise NotMovableError(
-            facts.name, f"{step.record.host} already has a container of that name"
-        )
-    for volume in facts.volumes:
-        if runtime.volume_exists(volume):
-            raise NotMovableError(
-                facts.name,
-                f"{step.record.host} already has a volume {volume!r}; remove or rename it",
-            )
-    step.context.archives.check()
-    present = image_present(runtime, facts.image, facts.image_id)
-    return TargetFacts(image_present=present).model_dump(mode="json")
+    facts, archives = workload_facts(step.workflow), step.context.archives
+    archives.check()
+    target = runtime.target_facts(facts.container)
+    target = target.model_copy(
+        update={
+            "host": _with_name_and_canary(step, runtime, target.host),
+            "image_archived": archives.image(facts.image_id) is not None,
+        }
+    )
+    findings = move_findings(facts.container, facts.host, target)
+    _judge(step, facts.name, findings)
+    present = target.image_id == facts.image_id
+    return TargetCheck(image_present=present, findings=findings).model_dump(mode="json")
 
 
-def _refuse_shared_volumes(step: Step, facts: WorkloadFacts) -> None:
-    """A volume that another container uses too would be torn in two by a move."""
-    for volume in facts.volumes:
-        others = set(engine(step).volume_users(volume)) - {facts.container_id}
-        if others:
-            raise NotMovableError(facts.name, f"volume {volume!r} is shared with another container")
+def _judge(step: Step, container: str, findings: tuple[Finding, ...]) -> None:
+    """Log the warnings; raise NotMovableError for blockers, unless findings are all that is asked.
+
+    A blocker ends the step with its own message, so no warning stands beside it in the log.
+    """
+    if step.workflow.kind is Kind.PREFLIGHT:
+        return
+    if blockers(findings):
+        raise NotMovableError.of(container, findings)
+    for finding in findings:
+        step.log(f"{Severity.WARNING}: {finding.message}")
+
+
+def _with_name_and_canary(step: Step, runtime: CheckpointRuntime, host: HostFacts) -> HostFacts:
+    """Add what the engine cannot say.
+
+    The canary is what the worker last kept of it; one that failed is tried again before it
+    refuses a move.
+    """
+    name, registry = step.record.host, step.context.registry
+    found = registry.canary(name) if registry is not None else host.canary
+    if step.workflow.options.canary or found.state is CanaryState.FAILED:
+        found = runtime.canary()
+        if registry is not None:
+            registry.report_canary(name, found)
+    return host.model_copy(update={"host": name, "canary": found})

@@ -77,6 +77,7 @@ def test_help_names_every_command(podferry: Run) -> None:
         ("status",),
         ("status", "migrate-1"),
         ("migrate", "web", "--to", "b"),
+        ("preflight", "web", "--to", "b"),
         ("checkpoint", "web"),
         ("cancel", "migrate-1"),
         ("resume", "migrate-1"),

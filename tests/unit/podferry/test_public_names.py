@@ -8,7 +8,7 @@ def test_public_names_are_frozen() -> None:
     assert set(podferry.__all__) == {
         *("Client", "Settings", "Workflow", "Step", "Options", "Event", "HostStatus"),
         *("Kind", "Unit", "State", "StepState", "Outcome", "Fallback", "EventType"),
-        *("RunSpec", "BuildSpec", "CheckpointManifest"),
+        *("RunSpec", "BuildSpec", "CheckpointManifest", "Finding", "Severity"),
         *("TasksError", "StorageError", "RuntimeEngineError"),
         *("AmbiguousContainerError", "BrokerUnavailableError", "HostOfflineError"),
         *("InvalidRequestError", "NoControlWorkerError", "UnknownContainerError"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from fakeredis import FakeRedis
 
-from runtime import EngineUnavailableError, FakeRuntime, RunSpec
+from runtime import CANARY_LABEL, EngineUnavailableError, FakeRuntime, RunSpec
 from runtime.fake_state import FakeImage
 from tasks.models import Inventory, WorkerInfo
 from tasks.registry import Registry
@@ -57,6 +57,18 @@ def test_a_host_shows_its_engine_and_containers_and_leaves(
     (status,) = registry.hosts()
     assert not status.online
     assert registry.find("web") == []
+
+
+def test_a_canary_is_not_in_the_inventory(registry: Registry, runtime: FakeRuntime) -> None:
+    labels = {CANARY_LABEL: "1"}
+    runtime.start(runtime.run(RunSpec(name="canary", image="localhost/web:1", labels=labels)))
+    heartbeat = Heartbeat(registry, worker(), runtime)
+    heartbeat.start()
+    try:
+        eventually(lambda: bool(registry.find("web")))
+        assert registry.find("canary") == []
+    finally:
+        heartbeat.stop()
 
 
 def test_an_engine_that_is_away_is_told_and_the_heart_beats_on(

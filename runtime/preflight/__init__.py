@@ -1,0 +1,34 @@
+"""Say what cannot work before anything is touched: facts in, findings out. No engine is asked."""
+
+from __future__ import annotations
+
+from runtime.preflight.facts import ContainerFacts, HostFacts, TargetFacts
+from runtime.preflight.finding import Finding, Severity, blockers
+from runtime.preflight.hosts import host_findings, pair_findings
+from runtime.preflight.source import container_findings, moving_findings, source_host_findings
+from runtime.preflight.target import target_findings
+
+__all__ = ["Finding", "Severity", "blockers", "move_findings", "source_findings"]
+
+
+def source_findings(
+    container: ContainerFacts, source: HostFacts, *, moving: bool
+) -> tuple[Finding, ...]:
+    """What the source alone can tell; ``moving`` is False for a checkpoint that stays."""
+    return (
+        *container_findings(container),
+        *(moving_findings(container) if moving else ()),
+        *source_host_findings(container, source),
+        *host_findings(source),
+    )
+
+
+def move_findings(
+    container: ContainerFacts, source: HostFacts, target: TargetFacts
+) -> tuple[Finding, ...]:
+    """What stands between the source's container and this target."""
+    return (
+        *host_findings(target.host),
+        *pair_findings(container, source, target.host),
+        *target_findings(container, target),
+    )

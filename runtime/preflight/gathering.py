@@ -1,0 +1,132 @@
+"""Ask one Podman host for facts: a few requests to its socket, and its machine's own word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from runtime.errors import ContainerNotFoundError, EngineError, ImageNotFoundError
+from runtime.libpod import LibpodClient
+from runtime.preflight import machine
+from runtime.preflight.facts import (
+    Attachment,
+    ContainerFacts,
+    HostFacts,
+    NetworkFacts,
+    PathKind,
+    SharedVolume,
+    TargetFacts,
+)
+from runtime.preflight.reading import read_container, read_host, read_network, read_ports
+
+Look = Callable[[Iterable[str]], dict[str, PathKind]]
+
+
+def gather_host(libpod: LibpodClient) -> HostFacts:
+    """A host's facts, without a canary's."""
+    facts = read_host(libpod.json("/info", operation="info"))
+    available = machine.memory_available()
+    return facts.model_copy(
+        update={
+            "cpu_flags": machine.cpu_flags(),
+            "memory_free_bytes": facts.memory_free_bytes if available is None else available,
+        }
+    )
+
+
+def gather_container(libpod: LibpodClient, container: str, look: Look) -> ContainerFacts:
+    """A container's facts on its source. Raises ContainerNotFoundError."""
+    found = libpod.json(
+        f"/containers/{container}/json",
+        operation=f"inspect of {container!r}",
+        params={"size": True},
+        on={"no such container": ContainerNotFoundError(container)},
+    )
+    facts = read_container(found)
+    kinds = look(bind.source for bind in facts.binds)
+    processes = machine.processes(facts.container_id, found.get("OCIConfigPath") or "")
+    named = _image(libpod, facts.image)
+    return facts.model_copy(
+        update={
+            "image_named": named.get("Id") == facts.image_id,
+            "image_bytes": _image(libpod, facts.image_id).get("Size", 0),
+            "shared_volumes": tuple(_shared(libpod, facts)),
+            "binds": tuple(
+                bind.model_copy(update={"kind": kinds.get(bind.source)}) for bind in facts.binds
+            ),
+            "networks": tuple(_described(libpod, a) for a in facts.networks),
+            "memory_bytes": processes.memory_bytes if processes else _memory(libpod, facts),
+            "processes": processes,
+        }
+    )
+
+
+def gather_target(
+    libpod: LibpodClient, host: HostFacts, container: ContainerFacts, look: Look
+) -> TargetFacts:
+    """What a target holds that concerns a container of another host."""
+    listed = _list(libpod, "/containers/json", all=True)
+    volumes = {volume["Name"] for volume in _list(libpod, "/volumes/json")}
+    published = tuple(read_ports(listed))
+    known = {(port.port, port.protocol) for port in published}  # Podman listens on these itself
+    return TargetFacts(
+        host=host,
+        image_id=_image(libpod, container.image).get("Id", ""),
+        name_in_use=any(container.name in entry["Names"] for entry in listed),
+        id_in_use=any(entry["Id"] == container.container_id for entry in listed),
+        volumes=tuple(name for name in container.volumes if name in volumes),
+        ports=(
+            *published,
+            *(port for port in machine.listening() if (port.port, port.protocol) not in known),
+        ),
+        networks=tuple(_networks(libpod, {a.network.name for a in container.networks})),
+        paths=look((*(bind.source for bind in container.binds), *container.devices)),
+    )
+
+
+def _image(libpod: LibpodClient, name: str) -> dict[str, Any]:
+    absent = {"no such image": ImageNotFoundError(name), "not known": ImageNotFoundError(name)}
+    try:
+        return libpod.json(f"/images/{name}/json", operation=f"inspect of {name!r}", on=absent)
+    except ImageNotFoundError:
+        return {}
+
+
+def _networks(libpod: LibpodClient, names: set[str]) -> Iterable[NetworkFacts]:
+    """All networks; only a question about a single one tells which addresses are taken."""
+    for network in map(read_network, _list(libpod, "/networks/json")):
+        yield _network(libpod, network.name) if network.name in names else network
+
+
+def _network(libpod: LibpodClient, name: str) -> NetworkFacts:
+    return read_network(libpod.json(f"/networks/{name}/json", operation=f"inspect of {name!r}"))
+
+
+def _described(libpod: LibpodClient, attachment: Attachment) -> Attachment:
+    network = _network(libpod, attachment.network.name).model_copy(update={"taken": {}})
+    return attachment.model_copy(update={"network": network})
+
+
+def _shared(libpod: LibpodClient, facts: ContainerFacts) -> Iterable[SharedVolume]:
+    for volume in facts.volumes:
+        users = _list(libpod, "/containers/json", all=True, filters=f'{{"volume":["{volume}"]}}')
+        for user in users:
+            if user["Id"] != facts.container_id:
+                yield SharedVolume(name=volume, other=user["Names"][0])
+
+
+def _memory(libpod: LibpodClient, facts: ContainerFacts) -> int:
+    """Memory of its cgroup, page cache included; 0 when it does not run."""
+    params = {"containers": facts.container_id, "stream": False}
+    try:
+        answer = libpod.json("/containers/stats", operation="statistics", params=params)
+    except EngineError:  # it is not running
+        return 0
+    return sum(entry["MemUsage"] for entry in answer.get("Stats") or ())
+
+
+def _list(libpod: LibpodClient, path: str, **params: object) -> list[dict[str, Any]]:
+    answer: object = libpod.json(path, operation=f"list of {path.split('/')[1]}", params=params)
+    return (
+        [entry for entry in answer if isinstance(entry, dict)] if isinstance(answer, list) else []
+    )
