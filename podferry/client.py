@@ -179,6 +179,7 @@ class Client:
         *,
         to: str | None = None,
         replace: bool = False,
+        ignore_static_ip: bool = False,
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Restore a checkpoint, by id or a workload's newest, on a host (default: where it ran).
@@ -197,7 +198,7 @@ class Client:
             Kind.RESTORE,
             manifest.workload,
             target=target,
-            options=Options(replace=replace),
+            options=Options(replace=replace, ignore_static_ip=ignore_static_ip),
             deadline_seconds=self._deadline(deadline_seconds),
             checkpoint_id=manifest.id,
         )

@@ -38,7 +38,14 @@ from runtime.fake import (
 from runtime.podman import (
     PodmanRuntime,
 )
-from runtime.preflight import Finding, Severity, blockers, move_findings, source_findings
+from runtime.preflight import (
+    Finding,
+    Severity,
+    blockers,
+    move_findings,
+    needs_new_address,
+    source_findings,
+)
 from runtime.preflight.facts import (
     Canary,
     CanaryState,
@@ -153,5 +160,6 @@ __all__ = [
     "build_context",
     "containerfile_name",
     "move_findings",
+    "needs_new_address",
     "source_findings",
 ]

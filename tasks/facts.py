@@ -75,10 +75,12 @@ def workload_facts(workflow: Workflow) -> WorkloadFacts:
     return WorkloadFacts.model_validate(described.result)
 
 
-def target_has_image(workflow: Workflow) -> bool:
-    """Whether the target had the image before the move; False when nobody asked it."""
+def target_check(workflow: Workflow) -> TargetCheck:
+    """What ``preflight`` found; nothing, when nobody asked the target."""
     checked = workflow.done(Unit.PREFLIGHT)
-    return checked is not None and TargetCheck.model_validate(checked.result).image_present
+    if checked is None:
+        return TargetCheck(image_present=False, findings=())
+    return TargetCheck.model_validate(checked.result)
 
 
 def findings_of(workflow: Workflow) -> tuple[Finding, ...]:

@@ -142,6 +142,7 @@ class Options(Model):
     fallback: Fallback = Fallback.COLD
     leave_stopped: bool = False  # checkpoint: keep the container stopped afterwards
     replace: bool = False  # restore: discard a container of the same name on the target
+    ignore_static_ip: bool = False  # restore: let the target give new addresses
     canary: bool = False  # preflight: prove CRIU on both hosts now, whatever is known of it
     up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
 

@@ -83,6 +83,9 @@ def restore(
         bool,
         typer.Option("--replace", help="Discard the container (and volumes) of that name there."),
     ] = False,
+    ignore_static_ip: Annotated[
+        bool, typer.Option("--ignore-static-ip", help="Let the host give it a new address.")
+    ] = False,
     deadline: DeadlineOption = None,
     detach: DetachOption = False,
     output: OutputOption = Output.TABLE,
@@ -91,7 +94,13 @@ def restore(
 ) -> None:
     """Bring a checkpoint back to life."""
     with open_client(redis, store) as client:
-        workflow = client.restore(reference, to=to, replace=replace, deadline_seconds=deadline)
+        workflow = client.restore(
+            reference,
+            to=to,
+            replace=replace,
+            ignore_static_ip=ignore_static_ip,
+            deadline_seconds=deadline,
+        )
         finish(client, workflow, detach=detach, output=output)
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from runtime.preflight.facts import ContainerFacts, HostFacts, TargetFacts
 from runtime.preflight.finding import Finding, Severity, blockers
 from runtime.preflight.hosts import host_findings, pair_findings
+from runtime.preflight.networks import needs_new_address
 from runtime.preflight.source import container_findings, moving_findings, source_host_findings
 from runtime.preflight.target import target_findings
 
-__all__ = ["Finding", "Severity", "blockers", "move_findings", "source_findings"]
+__all__ = [
+    "Finding",
+    "Severity",
+    "blockers",
+    "move_findings",
+    "needs_new_address",
+    "source_findings",
+]
 
 
 def source_findings(

@@ -93,6 +93,7 @@ class Attachment(Spec):
 
     network: NetworkFacts
     addresses: tuple[str, ...] = ()
+    fixed: bool = False  # somebody asked for these very addresses
 
 
 class SharedVolume(Spec):

@@ -8,27 +8,25 @@ from ipaddress import ip_address, ip_network
 from runtime.preflight.facts import Attachment, NetworkFacts, TargetFacts
 from runtime.preflight.finding import Finding, blocker, warning
 
+# Findings after which a restore must not claim the old addresses.
+NEW_ADDRESS = frozenset({"subnet-conflict", "address-outside", "address-taken"})
+
 
 def network_findings(attachments: Iterable[Attachment], target: TargetFacts) -> Iterator[Finding]:
     """What the target's networks make of the container's."""
     known = {network.name: network for network in target.networks}
-    used = [subnet for network in target.networks for subnet in network.subnets]
     for attachment in attachments:
         there = known.get(attachment.network.name)
         if there is None:
-            chosen = first_free(used)
-            used.append(chosen)
-            yield from _missing(attachment, target, chosen)
+            yield from _missing(attachment, target)
         else:
             yield from _differing(attachment, there, target.host.host)
-            yield from _taken(attachment, there, target.host.host)
+            yield from _lost(attachment, there, target.host.host)
 
 
-def first_free(used: Iterable[str]) -> str:
-    """The subnet that Podman gives to a new network (default_subnet_pools, containers.conf(5))."""
-    taken = tuple(used)
-    pool = (f"10.{net}.{part}.0/24" for net in range(89, 256) for part in range(256))
-    return next(subnet for subnet in pool if not any(_overlap(subnet, other) for other in taken))
+def needs_new_address(findings: Iterable[Finding]) -> bool:
+    """Whether the container must be given other addresses on the target than it had."""
+    return any(finding.code in NEW_ADDRESS for finding in findings)
 
 
 def create_command(network: NetworkFacts) -> str:
@@ -41,36 +39,42 @@ def create_command(network: NetworkFacts) -> str:
     return " ".join([*words, network.name])
 
 
-def _missing(attachment: Attachment, target: TargetFacts, chosen: str) -> Iterator[Finding]:
+def _missing(attachment: Attachment, target: TargetFacts) -> Iterator[Finding]:
     network, host = attachment.network, target.host.host
-    cure = f"{create_command(network)}    # on {host}"
-    if other := _in_the_way(network, target):
-        yield blocker(
-            "subnet-conflict",
-            f"{host} lacks network {network.name!r}, whose subnet {', '.join(network.subnets)} "
-            f"is taken there by network {other!r}",
-            f"podman network rm {other}    # on {host}; or give {network.name!r} another subnet",
-        )
-    elif network.driver != "bridge":
+    if network.driver != "bridge":
         yield blocker(
             "network-missing",
             f"{host} has no network {network.name!r}, and a move makes none of driver "
             f"{network.driver}",
-            cure,
+            f"{create_command(network)}    # on {host}",
         )
-    elif any(not _within(address, chosen) for address in attachment.addresses):
-        yield blocker(
-            "network-missing",
-            f"{host} has no network {network.name!r}, and one made there would get subnet "
-            f"{chosen}, without the container's address {', '.join(attachment.addresses)}",
-            cure,
+    elif other := _in_the_way(network, target):
+        subnets = ", ".join(network.subnets)
+        yield _new_address(
+            "subnet-conflict",
+            attachment,
+            f"{host} lacks network {network.name!r}, whose subnet {subnets} is taken there by "
+            f"network {other!r}",
+            f"podman network rm {other}    # on {host}; or give {network.name!r} another subnet",
         )
     else:
         yield warning(
             "network-missing",
-            f"{host} has no network {network.name!r}; the move makes one without options",
-            f"to choose its options, make it first: {cure}",
+            f"{host} has no network {network.name!r}; the move makes the same there",
+            "nothing, if that is right",
         )
+
+
+def _new_address(code: str, attachment: Attachment, message: str, cure: str) -> Finding:
+    """Whoever asked for an address must get it; any other container can do with a new one."""
+    if attachment.fixed:
+        return blocker(code, f"{message}; its address is a fixed one", cure)
+    return warning(
+        code,
+        f"{message}; the container gets a new address, and a connection under way from the old one "
+        "fails the restore",
+        f"to keep the address: {cure}",
+    )
 
 
 def _in_the_way(network: NetworkFacts, target: TargetFacts) -> str:
@@ -83,15 +87,6 @@ def _in_the_way(network: NetworkFacts, target: TargetFacts) -> str:
 
 def _differing(attachment: Attachment, there: NetworkFacts, host: str) -> Iterator[Finding]:
     ours = attachment.network
-    for address in attachment.addresses:
-        if there.subnets and not any(_within(address, subnet) for subnet in there.subnets):
-            yield blocker(
-                "network-differs",
-                f"address {address} lies in no subnet of network {ours.name!r} on {host} "
-                f"({', '.join(there.subnets)})",
-                f"podman network rm {ours.name} && {create_command(ours)}    # on {host}",
-            )
-            return
     differing = [
         f"{what} {theirs} instead of {mine}"
         for what, mine, theirs in (
@@ -111,11 +106,22 @@ def _differing(attachment: Attachment, there: NetworkFacts, host: str) -> Iterat
         )
 
 
-def _taken(attachment: Attachment, there: NetworkFacts, host: str) -> Iterator[Finding]:
+def _lost(attachment: Attachment, there: NetworkFacts, host: str) -> Iterator[Finding]:
+    """Addresses that the container cannot have on the target."""
+    ours = attachment.network
     for address in attachment.addresses:
-        if owner := there.taken.get(address):
-            yield blocker(
+        if there.subnets and not any(_within(address, subnet) for subnet in there.subnets):
+            yield _new_address(
+                "address-outside",
+                attachment,
+                f"address {address} lies in no subnet of network {ours.name!r} on {host} "
+                f"({', '.join(there.subnets)})",
+                f"podman network rm {ours.name} && {create_command(ours)}    # on {host}",
+            )
+        elif owner := there.taken.get(address):
+            yield _new_address(
                 "address-taken",
+                attachment,
                 f"address {address} in network {there.name!r} belongs to {owner} on {host}",
                 f"podman stop {owner}    # on {host}; started again, it gets another address",
             )

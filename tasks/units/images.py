@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime import ImageNotFoundError
-from tasks.facts import WorkloadFacts, target_has_image, workload_facts
+from tasks.facts import WorkloadFacts, target_check, workload_facts
 from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, image_present
@@ -47,5 +47,5 @@ def load_image(step: Step, name: str, image_id: str) -> Result:
 
 def _needed(step: Step, facts: WorkloadFacts) -> bool:
     if step.workflow.kind is Kind.MIGRATE:
-        return not target_has_image(step.workflow)
+        return not target_check(step.workflow).image_present
     return not facts.image_from_registry

@@ -5,6 +5,8 @@ from __future__ import annotations
 from runtime import (
     CanaryState,
     CheckpointRuntime,
+    ContainerFacts,
+    ContainerInfo,
     Finding,
     HostFacts,
     Severity,
@@ -27,7 +29,7 @@ def describe(step: Step) -> Result:
     """
     runtime = engine(step)
     info = runtime.inspect(step.workflow.workload)
-    container = runtime.container_facts(info.id)
+    container = _with_fixed_addresses(runtime.container_facts(info.id), info)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())
     moving = step.workflow.kind is not Kind.CHECKPOINT
     findings = source_findings(container, host, moving=moving)
@@ -69,6 +71,16 @@ def _judge(step: Step, container: str, findings: tuple[Finding, ...]) -> None:
         raise NotMovableError.of(container, findings)
     for finding in findings:
         step.log(f"{Severity.WARNING}: {finding.message}")
+
+
+def _with_fixed_addresses(container: ContainerFacts, info: ContainerInfo) -> ContainerFacts:
+    """Add whether somebody asked for the container's addresses, which its spec tells."""
+    fixed = {network.name for network in info.spec.networks if network.fixed}
+    networks = tuple(
+        joined.model_copy(update={"fixed": joined.network.name in fixed})
+        for joined in container.networks
+    )
+    return container.model_copy(update={"networks": networks})
 
 
 def _with_name_and_canary(step: Step, runtime: CheckpointRuntime, host: HostFacts) -> HostFacts:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from runtime import CheckpointRuntime, RestoreSpec, RunSpec
+from runtime import CheckpointRuntime, RestoreSpec, RunSpec, needs_new_address
 from storage import CheckpointManifest
+from tasks.facts import target_check
 from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, lookup, remove_copy, wait_healthy
@@ -31,10 +32,17 @@ def _restore(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifes
     spec = RunSpec.model_validate(manifest.spec)
     ensure_networks(runtime, spec, manifest.networks)
     chunks = step.context.archives.read(manifest.archive, progress=step.progress)
-    container = runtime.restore(chunks, RestoreSpec(), archive=manifest.id)
+    container = runtime.restore(chunks, _options(step), archive=manifest.id)
     runtime.update_restart_policy(container, spec.restart)
     wait_healthy(step, container, restored=True)
     return container
+
+
+def _options(step: Step) -> RestoreSpec:
+    """Claim the old addresses, unless the target cannot give them or the request gives them up."""
+    found = target_check(step.workflow).findings
+    new_address = step.workflow.options.ignore_static_ip or needs_new_address(found)
+    return RestoreSpec(ignore_static_ip=new_address, ignore_static_mac=new_address)
 
 
 def _discard_old(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> None:

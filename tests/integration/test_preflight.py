@@ -22,6 +22,7 @@ from runtime import (
     NetworkAttachment,
     NetworkSpec,
     Port,
+    Subnet,
     VolumeSpec,
     build_context,
 )
@@ -205,36 +206,51 @@ def joined(workload: Workload) -> RunSpec:
     return workload.spec(networks=(NetworkAttachment(name=workload.network),))
 
 
+def moves_with_a_warning(fleet: Fleet, workload: Workload, code: str) -> None:
+    """The old address cannot be had on host b: a new one is given, and nothing else is lost."""
+    before = workload.start(joined(workload))
+    assert [finding["code"] for finding in asked(fleet, workload, code=0)["findings"]] == [code]
+    moved = fleet.workflow("migrate", workload.name, "--to", "b")
+    assert moved.outcome is Outcome.MOVED
+    assert before.lives_on_in(workload.counting("b"))
+
+
 def test_subnet_of_the_missing_network_is_taken(
     fleet: Fleet, workload: Workload, networks: str
 ) -> None:
-    fleet.runtime("a").create_network(NetworkSpec(name=workload.network))
-    fleet.runtime("b").create_network(NetworkSpec(name=networks))
-    refused_alive(fleet, workload, "subnet-conflict", joined(workload))
+    subnet = Subnet(subnet="10.231.7.0/24")
+    fleet.runtime("a").create_network(NetworkSpec(name=workload.network, subnets=(subnet,)))
+    fleet.runtime("b").create_network(NetworkSpec(name=networks, subnets=(subnet,)))
+    moves_with_a_warning(fleet, workload, "subnet-conflict")
 
 
-def test_network_has_another_subnet_on_the_target(
-    fleet: Fleet, workload: Workload, networks: str
-) -> None:
-    fleet.runtime("a").create_network(NetworkSpec(name=workload.network))
-    for name in (networks, workload.network):
-        fleet.runtime("b").create_network(NetworkSpec(name=name))
-    refused_alive(fleet, workload, "network-differs", joined(workload))
-
-
-def test_network_made_by_the_move_would_get_another_subnet(
-    fleet: Fleet, workload: Workload, networks: str
-) -> None:
-    for name in (networks, workload.network):
-        fleet.runtime("a").create_network(NetworkSpec(name=name))
-    refused_alive(fleet, workload, "network-missing", joined(workload))
+def test_network_has_another_subnet_on_the_target(fleet: Fleet, workload: Workload) -> None:
+    for host, subnet in (("a", "10.231.8.0/24"), ("b", "10.231.9.0/24")):
+        spec = NetworkSpec(name=workload.network, subnets=(Subnet(subnet=subnet),))
+        fleet.runtime(host).create_network(spec)
+    before = workload.start(joined(workload))
+    found = asked(fleet, workload, code=0)["findings"]
+    assert {finding["code"] for finding in found} == {"address-outside", "network-differs"}
+    assert fleet.workflow("migrate", workload.name, "--to", "b").outcome is Outcome.MOVED
+    assert before.lives_on_in(workload.counting("b"))
 
 
 def test_address_is_taken(fleet: Fleet, workload: Workload, other: Workload) -> None:
     for host in ("a", "b"):
         fleet.runtime(host).create_network(NetworkSpec(name=workload.network))
     other.start(joined(workload).model_copy(update={"name": other.name}), host="b")
-    refused_alive(fleet, workload, "address-taken", joined(workload))
+    moves_with_a_warning(fleet, workload, "address-taken")
+
+
+def test_fixed_address_is_taken(fleet: Fleet, workload: Workload, other: Workload) -> None:
+    subnet = Subnet(subnet="10.231.10.0/24")
+    network = NetworkSpec(name=workload.network, subnets=(subnet,))
+    for host in ("a", "b"):
+        fleet.runtime(host).create_network(network)
+    place = NetworkAttachment(name=workload.network, ipv4="10.231.10.7")
+    spec = workload.spec(networks=(place,))
+    other.start(spec.model_copy(update={"name": other.name}), host="b")
+    refused_alive(fleet, workload, "address-taken", spec)
 
 
 def test_image_that_nobody_could_load(fleet: Fleet, workload: Workload, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import runtime.preflight
-from runtime import Canary, CanaryState, ContainerState, Severity
+from runtime import Canary, CanaryState, ContainerState, Severity, needs_new_address
 from runtime.preflight.facts import (
     Attachment,
     BindFacts,
@@ -51,6 +51,11 @@ def published(**facts: object) -> Changes:
 
 def there(**facts: object) -> Changes:
     return {"networks": (NETWORK.model_copy(update=facts),)}
+
+
+def fixed() -> Changes:
+    joined = Attachment(network=NETWORK, addresses=("10.89.0.7",), fixed=True)
+    return {"networks": (joined,)}
 
 
 CASES = [
@@ -215,16 +220,9 @@ CASES = [
     ),
     Case(
         code="network-missing",
-        says="b has no network 'net'; the move makes one",
+        says="b has no network 'net'; the move makes the same there",
         warning=True,
         target={"networks": ()},
-    ),
-    Case(
-        code="network-missing",
-        says="would get subnet 10.89.1.0/24, without the container's address 10.89.0.7",
-        container={"networks": (Attachment(network=NetworkFacts(name="net"),
-                                           addresses=("10.89.0.7",)),)},
-        target={"networks": (NetworkFacts(name="other", subnets=("10.89.0.0/24",)),)},
     ),
     Case(
         code="network-missing",
@@ -233,13 +231,29 @@ CASES = [
     ),
     Case(
         code="subnet-conflict",
-        says="subnet 10.89.0.0/24 is taken there by network 'other'",
+        says="subnet 10.89.0.0/24 is taken there by network 'other'; the container gets a new",
+        warning=True,
         target={"networks": (NetworkFacts(name="other", subnets=("10.88.0.0/15",)),)},
     ),
     Case(
-        code="network-differs",
-        says="10.89.0.7 lies in no subnet of network 'net' on b (10.90.0.0/24)",
+        code="subnet-conflict",
+        says="is taken there by network 'other'; its address is a fixed one",
+        container=fixed(),
+        target={"networks": (NetworkFacts(name="other", subnets=("10.88.0.0/15",)),)},
+    ),
+    Case(
+        code="address-outside",
+        says="10.89.0.7 lies in no subnet of network 'net' on b (10.90.0.0/24); the container",
+        warning=True,
         target=there(subnets=("10.90.0.0/24",)),
+        beside=("network-differs",),
+    ),
+    Case(
+        code="address-outside",
+        says="on b (10.90.0.0/24); its address is a fixed one",
+        container=fixed(),
+        target=there(subnets=("10.90.0.0/24",)),
+        beside=("network-differs",),
     ),
     Case(
         code="network-differs",
@@ -249,7 +263,14 @@ CASES = [
     ),
     Case(
         code="address-taken",
-        says="10.89.0.7 in network 'net' belongs to shop on b",
+        says="10.89.0.7 in network 'net' belongs to shop on b; the container gets a new address",
+        warning=True,
+        target=there(taken={"10.89.0.7": "shop"}),
+    ),
+    Case(
+        code="address-taken",
+        says="belongs to shop on b; its address is a fixed one",
+        container=fixed(),
         target=there(taken={"10.89.0.7": "shop"}),
     ),
     Case(code="disk-short", says="about 2048 MiB", host={"disk_free_bytes": GIB}),
@@ -313,15 +334,9 @@ def test_hosts_that_differ_without_harm(container: Changes, source: Changes, hos
     assert judged(container=container, source=source, host=host) == ()
 
 
-def test_two_missing_networks_get_two_subnets() -> None:
-    pair = tuple(
-        Attachment(network=NetworkFacts(name=name), addresses=(address,))
-        for name, address in (("x", "10.89.0.2"), ("y", "10.89.1.2"))
-    )
-
-    found = judged(container={"networks": pair}, target={"networks": ()})
-
-    assert [f.severity for f in found] == [Severity.WARNING, Severity.WARNING]
+@pytest.mark.parametrize("taken", [{}, {"10.89.0.7": "shop"}])
+def test_only_a_lost_address_needs_a_new_one(taken: dict[str, str]) -> None:
+    assert needs_new_address(judged(target=there(taken=taken))) is bool(taken)
 
 
 def codes_in_the_source() -> set[str]:
@@ -331,7 +346,7 @@ def codes_in_the_source() -> set[str]:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
-                and node.func.id in {"blocker", "warning", "make"}
+                and node.func.id in {"blocker", "warning", "make", "_new_address"}
                 and isinstance(node.args[0], ast.Constant)
             ):
                 found.add(str(node.args[0].value))
