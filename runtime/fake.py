@@ -22,6 +22,7 @@ from runtime.fake_archive import read_archive, write_archive
 from runtime.fake_objects import FakeImages, FakeObjects
 from runtime.fake_state import FakeContainer, FakeVolume, faulty, pack, pieces, unpack
 from runtime.inspecting import label_filter
+from runtime.protocols import CheckpointStream
 from runtime.specs import (
     Capabilities,
     CheckpointSpec,
@@ -231,7 +232,7 @@ class FakeRuntime(FakeImages, FakeObjects):
         return container.files, path.strip("/")
 
     @contextmanager
-    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[Iterator[bytes]]:
+    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         """Stop a container, keep its memory in place and stream an archive of it."""
         if planned := self.faults["checkpoint"]:
             raise planned.pop(0)
@@ -243,7 +244,7 @@ class FakeRuntime(FakeImages, FakeObjects):
         if not spec.leave_running:
             found.state, found.checkpoint = ContainerState.EXITED, found.memory
             found.memory = b""
-        yield pieces(data)
+        yield CheckpointStream(pieces(data), {})
 
     def _why_not(self, container: FakeContainer) -> str:
         if container.state is not ContainerState.RUNNING:

@@ -72,9 +72,14 @@ class LibpodClient:
         request = self.request(
             method, path, operation=operation, params=params, upload=upload, on=on
         )
-        with request as response, translating(self._socket, operation):
-            answer: dict[str, Any] = response.json()
+        with request as response:
+            answer: dict[str, Any] = self.parsed(response, operation)
             return answer
+
+    def parsed(self, response: Response, operation: str) -> Any:  # noqa: ANN401 - any JSON
+        """Read an answer's body as JSON."""
+        with translating(self._socket, operation):
+            return response.json()
 
     def chunks(self, response: Response, operation: str) -> Iterator[bytes]:
         """Yield an answer's body in pieces of at most CHUNK_BYTES."""

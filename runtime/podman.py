@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
+from tarfile import TarError
+from typing import Any
 
 from runtime.building import read_build
 from runtime.docker import DockerRuntime
@@ -16,8 +19,9 @@ from runtime.errors import (
     EngineUnavailableError,
     RestoreFailedError,
 )
+from runtime.fidelity import completed, supplement
 from runtime.libpod import LibpodClient
-from runtime.protocols import OnLog
+from runtime.protocols import CheckpointStream, OnLog
 from runtime.restoring import restore_error
 from runtime.specs import (
     BuildSpec,
@@ -97,11 +101,7 @@ class PodmanRuntime(DockerRuntime):
     def inspect(self, container: str) -> ContainerInfo:
         """Describe one container; what the compatible API hides comes from libpod's."""
         info = super().inspect(container)
-        hidden = self._libpod.json(
-            f"/containers/{info.id}/json",
-            operation=f"inspect of {container!r}",
-            on={"no such container": ContainerNotFoundError(container)},
-        )
+        hidden = self._inspect(info.id)
         return info.model_copy(
             update={
                 "checkpointed": hidden["State"].get("Checkpointed", False),
@@ -110,14 +110,23 @@ class PodmanRuntime(DockerRuntime):
             }
         )
 
+    def _inspect(self, container: str) -> dict[str, Any]:
+        return self._libpod.json(
+            f"/containers/{container}/json",
+            operation=f"inspect of {container!r}",
+            on={"no such container": ContainerNotFoundError(container)},
+        )
+
     @contextmanager
-    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[Iterator[bytes]]:
+    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         """Checkpoint a container and stream the archive; see CheckpointRuntime.
 
-        The context is entered when the first byte is there: Podman has then written all of its
-        copy, and a restore in place works even if the rest is never read.
+        The context is entered when the first byte is there and what the archive lacks has been
+        collected: Podman has then written all of its copy, nothing is read of the container any
+        more, and a restore in place works even if the rest is never read.
         """
         info = self._require_checkpointable(container)
+        hidden = self._inspect(info.id)
         params = {
             "export": True,
             "leaveRunning": spec.leave_running,
@@ -130,9 +139,12 @@ class PodmanRuntime(DockerRuntime):
                 request = self._libpod.request("POST", path, operation=operation, params=params)
                 chunks = self._libpod.chunks(stack.enter_context(request), operation)
                 first = next(chunks, b"")
-            if not first:
-                raise CheckpointFailedError(container, "the engine sent an empty archive")
-            yield _after(first, chunks, container)
+                if not first:
+                    raise CheckpointFailedError(container, "the engine sent an empty archive")
+                lacking = stack.enter_context(supplement(self._libpod, self.socket, hidden))
+            statistics: dict[str, int] = {}
+            archive = completed(chain([first], chunks), lacking, statistics)
+            yield CheckpointStream(_failing_as_checkpoint(archive, container), statistics)
 
     def _require_checkpointable(self, container: str) -> ContainerInfo:
         """Raise CheckpointUnsupportedError for what would fail, or lose data, half-way."""
@@ -196,12 +208,17 @@ def _checkpoint_errors(container: str) -> Iterator[None]:
         yield
     except (EngineError, EngineUnavailableError) as error:
         raise CheckpointFailedError(container, error.reason) from error
+    except (TarError, OSError) as error:  # an archive that cannot be completed has lost something
+        raise CheckpointFailedError(container, str(error)) from error
 
 
-def _after(first: bytes, chunks: Iterator[bytes], container: str) -> Iterator[bytes]:
-    with _checkpoint_errors(container):
-        yield first
-        yield from chunks
+def _failing_as_checkpoint(chunks: Iterator[bytes], container: str) -> Iterator[bytes]:
+    while True:
+        with _checkpoint_errors(container):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
 
 
 def _restore_params(spec: RestoreSpec) -> dict[str, bool]:
