@@ -20,7 +20,7 @@ from runtime.errors import (
 )
 from runtime.fake import FakeRuntime
 from runtime.podman import PodmanRuntime
-from runtime.protocols import CheckpointRuntime, Runtime
+from runtime.protocols import CheckpointRuntime, CheckpointStream, Runtime
 from runtime.specs import (
     BuildSpec,
     Capabilities,
@@ -48,6 +48,7 @@ __all__ = [
     "CheckpointFailedError",
     "CheckpointRuntime",
     "CheckpointSpec",
+    "CheckpointStream",
     "CheckpointUnsupportedError",
     "ContainerExistsError",
     "ContainerInfo",

@@ -231,6 +231,12 @@ class FakeRuntime(FakeImages, FakeObjects):
                 return self.volumes[mount.source].files, path.removeprefix(mount.target).strip("/")
         return container.files, path.strip("/")
 
+    @faulty
+    def unkept(self, container: str) -> tuple[str, ...]:
+        """Name nothing."""
+        self._find(container)
+        return ()
+
     @contextmanager
     def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         """Stop a container, keep its memory in place and stream an archive of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from tarfile import TarError
 from typing import Any
@@ -19,7 +20,7 @@ from runtime.errors import (
     EngineUnavailableError,
     RestoreFailedError,
 )
-from runtime.fidelity import completed, supplement
+from runtime.fidelity import completed, layer_of, require_readable, seen_by_engine, unkept
 from runtime.libpod import LibpodClient
 from runtime.protocols import CheckpointStream, OnLog
 from runtime.restoring import restore_error
@@ -117,18 +118,34 @@ class PodmanRuntime(DockerRuntime):
             on={"no such container": ContainerNotFoundError(container)},
         )
 
+    def unkept(self, container: str) -> tuple[str, ...]:
+        """Name what a move would not keep; see CheckpointRuntime."""
+        hidden = self._inspect(container)
+        names = [m["Name"] for m in hidden.get("Mounts") or () if m["Type"] == "volume"]
+        volumes = [
+            self._libpod.json(f"/volumes/{name}/json", operation=f"inspect of volume {name!r}")
+            for name in names
+        ]
+        return unkept(hidden, volumes, partial(seen_by_engine, self.socket))
+
     @contextmanager
     def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         """Checkpoint a container and stream the archive; see CheckpointRuntime.
 
-        The context is entered when the first byte is there and what the archive lacks has been
-        collected: Podman has then written all of its copy, nothing is read of the container any
+        The context is entered when the first byte is there and the writable layer has been read,
+        which Podman's own export would keep only parts of: nothing is read of the container any
         more, and a restore in place works even if the rest is never read.
         """
         info = self._require_checkpointable(container)
         hidden = self._inspect(info.id)
+        try:
+            require_readable(self._libpod, hidden)
+        except EngineError as error:  # a file that became a directory: Podman trips over it
+            reason = f"the engine cannot tell what it changed: {error.reason}"
+            raise CheckpointUnsupportedError(container, reason) from error
         params = {
             "export": True,
+            "ignoreRootFS": True,
             "leaveRunning": spec.leave_running,
             "tcpEstablished": spec.tcp_established,
             "fileLocks": spec.file_locks,
@@ -141,9 +158,9 @@ class PodmanRuntime(DockerRuntime):
                 first = next(chunks, b"")
                 if not first:
                     raise CheckpointFailedError(container, "the engine sent an empty archive")
-                lacking = stack.enter_context(supplement(self._libpod, self.socket, hidden))
+                layer = stack.enter_context(layer_of(self._libpod, hidden))
             statistics: dict[str, int] = {}
-            archive = completed(chain([first], chunks), lacking, statistics)
+            archive = completed(chain([first], chunks), layer, statistics)
             yield CheckpointStream(_failing_as_checkpoint(archive, container), statistics)
 
     def _require_checkpointable(self, container: str) -> ContainerInfo:

@@ -141,6 +141,13 @@ class CheckpointStream(Iterator[bytes]):
 class CheckpointRuntime(Runtime, Protocol):
     """A Runtime that can carry a process's memory."""
 
+    def unkept(self, container: str) -> tuple[str, ...]:
+        """Name what a checkpoint and a restore elsewhere would not keep of a container.
+
+        Sentences for people, none if all is kept. Nothing of it keeps a move from working.
+        Raises ContainerNotFoundError.
+        """
+
     def checkpoint(
         self, container: str, spec: CheckpointSpec
     ) -> AbstractContextManager[CheckpointStream]:

@@ -1,48 +1,46 @@
-"""Collects what Podman's tar of a stopped container's layer lacks, from where it can be seen."""
+"""Reads a stopped container's layer from where it can be seen."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from runtime.fidelity.host import seen_by_engine
-from runtime.fidelity.layer import Entry, Kind, collect, exported
-from runtime.fidelity.rewrite import Supplement
+from runtime.fidelity.layer import Entry, Kind, Whiteout, exported, written
+from runtime.fidelity.rewrite import Layer
 from runtime.fidelity.tarstream import TarStream
 from runtime.fidelity.upper import UpperDirectory
 from runtime.libpod import LibpodClient
 
 
 @contextmanager
-def supplement(
-    libpod: LibpodClient, socket: str, container: Mapping[str, Any]
-) -> Iterator[Supplement]:
+def layer_of(libpod: LibpodClient, container: Mapping[str, Any]) -> Iterator[Layer]:
     """Read a stopped container's layer into a temporary file, gone with the context.
 
     ``container`` is libpod's inspect answer. The layer must lie still: call this between the dump
-    and a restore in place. What Podman's own tar has is read over, so the time and the disk that
-    it takes follow what changed of the image, not what was added.
+    and a restore in place. From the host's files it takes as long as the layer is large; an export,
+    the other way, as long as the image is large.
     """
-    identity = str(container["Id"])
-    upper = upper_directory(libpod, socket, container)
-    with tempfile.TemporaryFile(prefix="podferry-layer-") as tail:
-        changes = _changes(libpod, identity)
-        if upper is not None:
-            yield collect(upper.entries(), changes, tail)
-        elif set(changes.values()) <= {Kind.ADDED}:
-            yield collect((), changes, tail)  # an export would read the whole image for nothing
-        else:
-            yield collect(_export(libpod, identity, changes), changes, tail)
+    upper = upper_directory(libpod, container)
+    # as Podman does, for /tmp is often memory
+    directory = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - the file has no name
+    with tempfile.TemporaryFile(dir=directory) as entries:
+        yield written(upper.entries() if upper else _export(libpod, str(container["Id"])), entries)
 
 
-def upper_directory(
-    libpod: LibpodClient, socket: str, container: Mapping[str, Any]
-) -> UpperDirectory | None:
+def require_readable(libpod: LibpodClient, container: Mapping[str, Any]) -> None:
+    """Raise EngineError if ``layer_of`` could not read the layer once the process is stopped."""
+    if upper_directory(libpod, container) is None:
+        _changes(libpod, str(container["Id"]))
+
+
+def upper_directory(libpod: LibpodClient, container: Mapping[str, Any]) -> UpperDirectory | None:
     """Find a container's layer in the host's files; None if it is out of sight."""
     place = upper_path(container)
-    found = seen_by_engine(socket, place) if place else None
+    found = seen_by_engine(libpod.socket, place) if place else None
     if found is None:
         return None
     return UpperDirectory(found, lambda path: _content(libpod, str(container["Id"]), path))
@@ -61,8 +59,8 @@ def _changes(libpod: LibpodClient, container: str) -> dict[str, Kind]:
     return {change["Path"]: Kind(change["Kind"]) for change in listed or ()}
 
 
-def _export(libpod: LibpodClient, container: str, changes: Mapping[str, Kind]) -> Iterator[Entry]:
-    operation = f"export of {container!r}"
+def _export(libpod: LibpodClient, container: str) -> Iterator[Entry | Whiteout]:
+    operation, changes = f"export of {container!r}", _changes(libpod, container)
     with libpod.request("GET", f"/containers/{container}/export", operation=operation) as answer:
         yield from exported(libpod.chunks(answer, operation), changes)
 

@@ -12,11 +12,21 @@ CONNECT_SECONDS = 5
 
 
 def seen_by_engine(socket: str, path: str) -> Path | None:
-    """Find the host's directory ``path`` through the process that listens on ``socket``.
+    """Find the host's directory ``path``; None if it is out of sight.
 
-    That is the engine's service, or the init process that starts it; None if it or its files are
-    out of sight (the worker is not root, or is in a container without the host's processes).
+    It is looked for through the process that listens on ``socket`` (the engine's service, or the
+    init process that starts it), then where it would be if the host's files were ours. The path of
+    a layer has a random id in it, so what is found is the right one.
     """
+    through = Path(f"/proc/{_listener(socket)}/root") / path.lstrip("/")
+    for place in (through, Path(path)):
+        if os.access(place, os.R_OK | os.X_OK):
+            return place
+    return None
+
+
+def _listener(socket: str) -> int:
+    """The process that listens on ``socket``, as our process ids go; 0 if it has none."""
     with sockets.socket(sockets.AF_UNIX) as connection:
         connection.settimeout(CONNECT_SECONDS)
         try:
@@ -25,7 +35,6 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
                 sockets.SOL_SOCKET, sockets.SO_PEERCRED, _CREDENTIALS.size
             )
         except OSError:
-            return None
+            return 0
     process, _, _ = _CREDENTIALS.unpack(credentials)
-    found = Path(f"/proc/{process}/root") / path.lstrip("/")
-    return found if process and os.access(found, os.R_OK | os.X_OK) else None
+    return int(process)

@@ -1,9 +1,8 @@
-"""What Podman's tar of a container's writable layer lacks, collected into a temporary file.
+"""A container's writable layer as a tar, from whatever shows it.
 
-Podman's checkpoint leaves out (libpod's crutils, CRCreateRootFsDiffTar): an image's file that was
-changed, unless the *host* has a file of that path; modes and owners of directories; whatever a
-directory holds that was removed and made again; links between a file of the image and a new name;
-access control lists and other attributes than user.* and the capabilities.
+Podman's own tar of it (crutils, CRCreateRootFsDiffTar) lacks an image's file that was changed,
+unless the *host* has a file of that path; modes and owners of directories; whatever a directory
+holds that was removed and made again; access control lists; parts of seconds.
 """
 
 from __future__ import annotations
@@ -15,96 +14,94 @@ from enum import IntEnum
 from tarfile import ReadError, TarInfo
 from typing import IO
 
-from runtime.fidelity.rewrite import Supplement
-from runtime.fidelity.tarstream import TarStream, header, padding
+from runtime.fidelity.rewrite import Layer
+from runtime.fidelity.tarstream import XATTR, TarStream, header, padding
 
-XATTR = "SCHILY.xattr."  # how an extended attribute is spelled in a pax header
-_PODMANS = ("user.", "security.capability", "security.ima")  # it carries these itself
+_DEFAULT_ACL = XATTR + "system.posix_acl_default"
 
 
 class Kind(IntEnum):
     """What ``GET /containers/{id}/changes`` says of a path."""
 
     MODIFIED = 0  # the image has it, and it differs; or it is a directory above a change
-    ADDED = 1  # Podman's tar has it
+    ADDED = 1
     DELETED = 2  # of the image; a directory that was made again is told so too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One path of a layer; ``info.name`` is relative to its root, "/" for the root itself."""
+    """One path of a layer; ``info.name`` is relative to its root, "/" for the root itself.
+
+    An ``opaque`` directory hides what the image has in its place.
+    """
 
     info: TarInfo
     content: Iterable[bytes] = ()
-
-    @property
-    def path(self) -> str:
-        """Its path as a container sees it."""
-        return "/" + self.info.name.strip("/")
+    opaque: bool = False
 
 
-def collect(entries: Iterable[Entry], changes: Mapping[str, Kind], tail: IO[bytes]) -> Supplement:
-    """Write what Podman's tar lacks of the ``entries`` to ``tail``.
+@dataclass(frozen=True, kw_only=True)
+class Whiteout:
+    """A path of the image ("/a/b") that is gone."""
 
-    Memory grows by the number of directories that were made again, not by anybody's content.
+    path: str
+
+
+def written(layer: Iterable[Entry | Whiteout], entries: IO[bytes]) -> Layer:
+    """Write a layer to the file ``entries``; only the names of deleted paths are held in memory.
+
+    What is unpacked into a directory with a default access control list would inherit it, so such
+    a directory comes once more at the end, with its list.
     """
-    front, kept = [], set()
-    for entry in entries:
-        if changes.get(entry.path) is Kind.DELETED and entry.info.isdir():
-            front.append(_emptied(entry.info))
-            kept.add(entry.path)
-        if not _carried(entry, changes):
-            _write(entry, tail)
-    return Supplement(
-        front=b"".join(front), tail=tail, tail_size=tail.tell(), kept=frozenset(kept)
-    )
+    deleted, with_heirs = [], list[bytes]()
+    for found in layer:
+        if isinstance(found, Whiteout):
+            deleted.append(found.path)
+            continue
+        if found.info.isdir() and _DEFAULT_ACL in found.info.pax_headers:
+            with_heirs.append(header(found.info))
+            records = found.info.pax_headers.items()
+            found.info.pax_headers = {key: value for key, value in records if key != _DEFAULT_ACL}
+        _write(found, entries)
+    entries.writelines(with_heirs)
+    return Layer(entries=entries, size=entries.tell(), deleted=tuple(deleted))
 
 
-def _carried(entry: Entry, changes: Mapping[str, Kind]) -> bool:
-    """Whether Podman's tar has the entry with all that belongs to it.
-
-    What ``changes`` does not list is sent: a directory whose owner alone changed, and names that
-    JSON cannot spell.
-    """
-    paths = [entry.path, *(["/" + entry.info.linkname] if entry.info.islnk() else [])]
-    if any(changes.get(path) is not Kind.ADDED for path in paths):
-        return False
-    names = (key.removeprefix(XATTR) for key in entry.info.pax_headers if key.startswith(XATTR))
-    return all(name.startswith(_PODMANS) for name in names)
-
-
-def _emptied(info: TarInfo) -> bytes:
-    """Empty a directory of the image: a file takes its place, with all below it, then it returns.
-
-    Podman's unpacking merges a directory into one that is there, and replaces everything else.
-    """
-    stand_in = TarInfo(info.name)
-    return header(stand_in) + header(info)
-
-
-def _write(entry: Entry, tail: IO[bytes]) -> None:
-    tail.write(header(entry.info))
+def _write(entry: Entry, entries: IO[bytes]) -> None:
+    if entry.opaque:
+        # Unpacking merges a directory into one that is there but replaces everything else: a file
+        # takes the directory's place, with all below it. ``deleted.files`` would come too late.
+        entries.write(header(TarInfo(entry.info.name)))
+    entries.write(header(entry.info))
     expected = entry.info.size if entry.info.isreg() else 0
-    size = sum(map(tail.write, entry.content)) if expected else 0
+    size = sum(map(entries.write, entry.content)) if expected else 0
     if size != expected:
-        raise ReadError(f"{entry.path} has {size} bytes instead of {expected}")
-    tail.write(bytes(padding(size)))
+        raise ReadError(f"/{entry.info.name} has {size} bytes instead of {expected}")
+    entries.write(bytes(padding(size)))
 
 
-def exported(chunks: Iterable[bytes], changes: Mapping[str, Kind]) -> Iterator[Entry]:
-    """Read the entries that concern ``changes`` from an export of the whole root file system.
+def exported(chunks: Iterable[bytes], changes: Mapping[str, Kind]) -> Iterator[Entry | Whiteout]:
+    """Pick the layer out of an export of the whole root file system.
 
     It does not tell a layer from its image, so a directory that nothing changed in, but whose
     owner is another, is not among them.
     """
     touched, archive = _with_parents(changes), TarStream(chunks)
+    gone = {path for path, kind in changes.items() if kind is Kind.DELETED}
     while member := archive.next():
         info, content = member.info, archive.content(member)
-        info.name = info.name.removeprefix("./")
-        entry = Entry(info=info, content=content)
-        if entry.path in touched:
-            yield entry
+        path = "/" + info.name.removeprefix("./").strip("/.")
+        info.name = path.lstrip("/") or "/"
+        if path in touched or _as_json_has_it(path) in touched:
+            yield Entry(info=info, content=content, opaque=path in gone and info.isdir())
+            gone.discard(path)
         deque(content, maxlen=0)  # what the taker left of it
+    yield from (Whiteout(path=path) for path in sorted(gone))
+
+
+def _as_json_has_it(path: str) -> str:
+    """Go's JSON has U+FFFD for bytes that are no UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _with_parents(paths: Iterable[str]) -> frozenset[str]:

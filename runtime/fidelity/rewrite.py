@@ -1,17 +1,18 @@
-"""The archive on its way out: completed with what Podman's own export leaves behind.
+"""The archive on its way out: what Podman's own export leaves behind is put in.
 
-A pure transformation of the outer tar in bounded memory. Its members and what the restore does
-with them are Podman's (libpod/container_internal_common.go, exportCheckpoint and
-importCheckpointTar; pkg/checkpoint/crutils): it unpacks ``rootfs-diff.tar`` over the image, then
-removes what ``deleted.files`` lists, and fills each volume from ``volumes/NAME.tar``.
+A pure transformation of the outer tar in bounded memory. Its members and what a restore does with
+them are Podman's (libpod/container_internal_common.go, exportCheckpoint and importCheckpointTar;
+pkg/checkpoint/crutils): it unpacks ``rootfs-diff.tar`` over the image, then removes what
+``deleted.files`` lists, and fills each volume from ``volumes/NAME.tar``.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from tarfile import BLOCKSIZE, ReadError, TarInfo
+from tarfile import BLOCKSIZE, TarInfo
 from typing import IO
 
 from runtime.fidelity.statistics import dump_statistics
@@ -25,45 +26,27 @@ PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supplement:
-    """What a layer lacks in Podman's tar of it.
+class Layer:
+    """A container's writable layer: the first ``size`` bytes of ``entries`` are a tar of it.
 
-    ``front`` and ``tail`` are tar entries without the end's blocks. Podman's entries come between
-    them; the last one of a path wins. ``kept`` are paths ("/a/b") that the restore must not delete.
+    The tar lacks the blocks that end it. ``deleted`` are paths of the image ("/a/b") that are gone.
     """
 
-    front: bytes
-    tail: IO[bytes]
-    tail_size: int
-    kept: frozenset[str]
-
-    @property
-    def size(self) -> int:
-        """Bytes that it adds."""
-        return len(self.front) + self.tail_size
-
-    def tail_pieces(self) -> Iterator[bytes]:
-        """Yield the tail in pieces of at most PIECE_BYTES."""
-        self.tail.seek(0)
-        while piece := self.tail.read(PIECE_BYTES):
-            yield piece
+    entries: IO[bytes]
+    size: int
+    deleted: tuple[str, ...] = ()
 
 
-def completed(
-    chunks: Iterable[bytes], supplement: Supplement, statistics: dict[str, int]
-) -> Iterator[bytes]:
-    """Yield the completed archive; put CRIU's numbers into ``statistics`` as they pass by.
+def completed(chunks: Iterable[bytes], layer: Layer, statistics: dict[str, int]) -> Iterator[bytes]:
+    """Yield the archive with ``layer`` in it; put CRIU's numbers into ``statistics`` in passing.
 
-    Raises tarfile.TarError for an archive that ends early or is not what Podman writes.
+    A layer that the archive had is left out. Raises tarfile.TarError for one that ends early.
     """
-    outer, layer_seen = TarStream(chunks), False
+    outer = TarStream(chunks)
     while member := outer.next():
         name, content = member.info.name, outer.content(member)
-        if name == LAYER:
-            layer_seen = True
-            yield from _grown(member.info.size, content, supplement)
-        elif name == DELETED:
-            yield from _small(DELETED, _still_deleted(content, supplement))
+        if name in (LAYER, DELETED):
+            deque(content, maxlen=0)
         elif name == STATISTICS:
             image = b"".join(content)
             statistics.update(dump_statistics(image))
@@ -73,29 +56,19 @@ def completed(
             rooted = name == SHARED_MEMORY or name.startswith("volumes/")
             yield from _rooted(content) if rooted and member.info.size else content
             yield bytes(padding(member.info.size))
-    if supplement.size and not layer_seen:
-        yield from _grown(len(END), iter([END]), supplement)
+    yield from _members(layer)
     yield from outer.rest()
 
 
-def _grown(size: int, content: Iterator[bytes], supplement: Supplement) -> Iterator[bytes]:
-    """Put the supplement around the layer's entries, before the blocks that end the tar."""
-    if size < len(END):
-        raise ReadError(f"{LAYER} has only {size} bytes")
-    yield _header(LAYER, size + supplement.size)
-    yield supplement.front
-    inner = TarStream(content)
-    yield from inner.take(size - len(END))
-    yield from supplement.tail_pieces()
-    if b"".join(inner.rest()) != END:  # else the tail would never be read
-        raise ReadError(f"{LAYER} does not end as a tar does")
-    yield END + bytes(padding(size + supplement.size))
-
-
-def _still_deleted(content: Iterator[bytes], supplement: Supplement) -> bytes:
-    """Leave out the directories that were made again: the restore deletes after it unpacked."""
-    paths = json.loads(b"".join(content))
-    return json.dumps([path for path in paths or () if path not in supplement.kept]).encode()
+def _members(layer: Layer) -> Iterator[bytes]:
+    if layer.size:
+        size = layer.size + len(END)
+        yield _header(LAYER, size)
+        layer.entries.seek(0)
+        yield from iter(lambda: layer.entries.read(PIECE_BYTES), b"")
+        yield END + bytes(padding(size))
+    if layer.deleted:
+        yield from _small(DELETED, json.dumps(layer.deleted).encode("utf-8", "surrogateescape"))
 
 
 def _small(name: str, content: bytes) -> Iterator[bytes]:

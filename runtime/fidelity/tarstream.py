@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tarfile import BLOCKSIZE, ReadError, TarInfo
 
 HEADERS_LIMIT_BYTES = 16 << 20  # extended headers of one member; a real one has some hundred bytes
+XATTR = "SCHILY.xattr."  # how an extended attribute is called in an extended header
 END = bytes(2 * BLOCKSIZE)
 _GNU_NAMES = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 _EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, *_GNU_NAMES)

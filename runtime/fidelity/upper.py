@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tarfile import TarInfo
 
-from runtime.fidelity.layer import XATTR, Entry
+from runtime.fidelity.layer import Entry, Whiteout
+from runtime.fidelity.tarstream import XATTR
 
 PIECE_BYTES = 1 << 20
 _METACOPY = "trusted.overlay.metacopy"  # the file has its new mode and owner here, its content not
+_OPAQUE = "trusted.overlay.opaque"
 # Overlayfs' own marks, and a label that belongs to the host's policy.
 _OF_THE_HOST = ("trusted.overlay.", "user.overlay.", "security.selinux")
 _TYPES = {
@@ -43,17 +45,19 @@ class UpperDirectory:
         self._path, self._read = path, read
         self._links: dict[int, str] = {}  # inode to its first name, for those with several
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield everything but whiteouts and sockets, a directory before what it holds."""
+    def entries(self) -> Iterator[Entry | Whiteout]:
+        """Yield everything but sockets, a directory before what it holds."""
         with _opened(str(self._path), None, os.O_DIRECTORY) as handle:
             yield self._entry("/", ".", handle)
             yield from self._below(handle, "")
 
-    def _below(self, handle: int, folder: str) -> Iterator[Entry]:
+    def _below(self, handle: int, folder: str) -> Iterator[Entry | Whiteout]:
         for name in sorted(os.listdir(handle)):
             status = os.stat(name, dir_fd=handle, follow_symlinks=False)
             path = f"{folder}{name}"
-            if stat.S_IFMT(status.st_mode) in _TYPES and not is_whiteout(status):
+            if _is_whiteout(status):
+                yield Whiteout(path="/" + path)
+            elif stat.S_IFMT(status.st_mode) in _TYPES:
                 yield self._entry(path, name, handle)
             if stat.S_ISDIR(status.st_mode):
                 with _opened(name, handle, os.O_DIRECTORY) as inner:
@@ -61,7 +65,7 @@ class UpperDirectory:
 
     def _entry(self, path: str, name: str, handle: int) -> Entry:
         status = os.stat(name, dir_fd=handle, follow_symlinks=False)
-        attributes = extended_attributes(name, handle)
+        attributes = _attributes(name, handle)
         info = _tar_info(path, status, attributes)
         if stat.S_ISLNK(status.st_mode):
             info.linkname = os.readlink(name, dir_fd=handle)
@@ -72,18 +76,18 @@ class UpperDirectory:
         if first != path:
             info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
         if not info.isreg():
-            return Entry(info=info)
+            return Entry(info=info, opaque=attributes.get(_OPAQUE) == b"y")
         elsewhere = _METACOPY in attributes
         content = self._read("/" + path) if elsewhere else _file(name, handle)
         return Entry(info=info, content=content)
 
 
-def is_whiteout(status: os.stat_result) -> bool:
+def _is_whiteout(status: os.stat_result) -> bool:
     """Whether a path stands for one of the image that was deleted."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def extended_attributes(name: str, handle: int) -> dict[str, bytes]:
+def _attributes(name: str, handle: int) -> dict[str, bytes]:
     """Read the attributes of ``name`` in the directory ``handle``; of a link, its own."""
     path = f"/proc/self/fd/{handle}/{name}"
     return {

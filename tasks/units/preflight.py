@@ -27,6 +27,8 @@ def describe(step: Step) -> Result:
     if info.dependencies:
         raise NotMovableError(info.name, f"it depends on {', '.join(info.dependencies)}")
     facts = WorkloadFacts.of(info, runtime.image(info.image_id))
+    for loss in runtime.unkept(info.id):
+        step.log(f"not kept: {loss}")
     step.context.archives.check()
     if step.workflow.kind is Kind.MIGRATE:
         _refuse_shared_volumes(step, facts)
