@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from tarfile import TarInfo
+from typing import Literal
 
 
 def member(name: str, content: bytes = b"", **fields: object) -> tuple[TarInfo, bytes]:
@@ -17,10 +18,10 @@ def member(name: str, content: bytes = b"", **fields: object) -> tuple[TarInfo, 
 
 
 def folder(name: str, **fields: object) -> tuple[TarInfo, bytes]:
-    return member(name, type=tarfile.DIRTYPE, **fields)
+    return member(name, b"", type=tarfile.DIRTYPE, **fields)
 
 
-def tar(*members: tuple[TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
+def tar(*members: tuple[TarInfo, bytes], format: Literal[1, 2] = tarfile.PAX_FORMAT) -> bytes:
     """A tar that ends as Go's do: two blocks of zeros and no more."""
     spelled = (
         info.tobuf(format, "utf-8", "surrogateescape") + content + bytes(-len(content) % 512)

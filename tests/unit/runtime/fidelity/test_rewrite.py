@@ -7,6 +7,7 @@ import json
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -128,7 +129,7 @@ def test_what_is_no_archive_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_long_names_in_every_spelling(format: int) -> None:
+def test_long_names_in_every_spelling(format: Literal[1, 2]) -> None:
     name = "volumes/" + "y" * 200 + ".tar"
 
     result = through(tar(member(name, VOLUME), format=format))
