@@ -48,6 +48,7 @@ class FakeRuntime(FakeImages, FakeObjects):
     def __init__(self, *, checkpoint_reason: str = "") -> None:
         super().__init__()
         self.checkpoint_reason = checkpoint_reason  # not empty: checkpoints are unsupported
+        self.losses: tuple[str, ...] = ()  # what ``unkept`` says
         self.commands: dict[tuple[str, ...], Command] = {}
 
     def _find(self, name: str) -> FakeContainer:
@@ -233,9 +234,9 @@ class FakeRuntime(FakeImages, FakeObjects):
 
     @faulty
     def unkept(self, container: str) -> tuple[str, ...]:
-        """Name nothing."""
+        """Say what ``losses`` holds."""
         self._find(container)
-        return ()
+        return self.losses
 
     @contextmanager
     def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
@@ -250,7 +251,7 @@ class FakeRuntime(FakeImages, FakeObjects):
         if not spec.leave_running:
             found.state, found.checkpoint = ContainerState.EXITED, found.memory
             found.memory = b""
-        yield CheckpointStream(pieces(data), {})
+        yield CheckpointStream(pieces(data), {"pages_written": 1})
 
     def _why_not(self, container: FakeContainer) -> str:
         if container.state is not ContainerState.RUNNING:
