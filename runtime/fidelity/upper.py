@@ -48,7 +48,7 @@ class UpperDirectory:
     def entries(self) -> Iterator[Entry | Whiteout]:
         """Yield everything but sockets, a directory before what it holds."""
         with _opened(str(self._path), None, os.O_DIRECTORY) as handle:
-            yield self._entry("/", ".", handle)
+            yield self._entry("/", ".", handle, os.fstat(handle))
             yield from self._below(handle, "")
 
     def _below(self, handle: int, folder: str) -> Iterator[Entry | Whiteout]:
@@ -58,13 +58,12 @@ class UpperDirectory:
             if _is_whiteout(status):
                 yield Whiteout(path="/" + path)
             elif stat.S_IFMT(status.st_mode) in _TYPES:
-                yield self._entry(path, name, handle)
+                yield self._entry(path, name, handle, status)
             if stat.S_ISDIR(status.st_mode):
                 with _opened(name, handle, os.O_DIRECTORY) as inner:
                     yield from self._below(inner, f"{path}/")
 
-    def _entry(self, path: str, name: str, handle: int) -> Entry:
-        status = os.stat(name, dir_fd=handle, follow_symlinks=False)
+    def _entry(self, path: str, name: str, handle: int, status: os.stat_result) -> Entry:
         attributes = _attributes(name, handle)
         info = _tar_info(path, status, attributes)
         if stat.S_ISLNK(status.st_mode):
@@ -78,7 +77,7 @@ class UpperDirectory:
         if not info.isreg():
             return Entry(info=info, opaque=attributes.get(_OPAQUE) == b"y")
         elsewhere = _METACOPY in attributes
-        content = self._read("/" + path) if elsewhere else _file(name, handle)
+        content = self._read("/" + path) if elsewhere else _file(name, handle, info.size)
         return Entry(info=info, content=content)
 
 
@@ -113,9 +112,10 @@ def _tar_info(path: str, status: os.stat_result, attributes: dict[str, bytes]) -
     return info
 
 
-def _file(name: str, handle: int) -> Iterator[bytes]:
+def _file(name: str, handle: int, size: int) -> Iterator[bytes]:
     with _opened(name, handle, 0) as file:
-        while piece := os.read(file, PIECE_BYTES):
+        while piece := os.read(file, min(size, PIECE_BYTES)):  # no more, should it grow
+            size -= len(piece)
             yield piece
 
 

@@ -26,6 +26,7 @@ from runtime import (
     PodmanRuntime,
     RestoreSpec,
     RunSpec,
+    VolumeSpec,
 )
 from tests.contract.conftest import CONTAINERFILE, Subject, busybox_of, wait_for, write_context
 from tests.integration.changes import CHANGES, PLACES, carry_out, prepare
@@ -217,6 +218,17 @@ def test_a_large_file_is_kept_and_its_holes_are_named(hosts: tuple[Subject, Subj
     move(a, b, container)
 
     assert below("/large", listing(b, container)) == {"/large": rounded("/large", before)}
+
+
+def test_what_volumes_lose_is_named(hosts: tuple[Subject, Subject]) -> None:
+    a, b = map(engine, hosts)
+    a.create_volume(VolumeSpec(name="named", labels={"of": "test"}))
+    container = started(a, script=":")
+    assert a.unkept(container) == ("volume 'named' loses its labels of",)
+
+    move(a, b, container)
+
+    assert b.unkept(container) == ()
 
 
 def test_files_and_memory_are_of_one_moment_though_the_container_goes_on(
