@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from runtime.fidelity.host import seen_by_engine
 from runtime.fidelity.layer import Entry, Kind, Whiteout, exported, written
 from runtime.fidelity.rewrite import Layer
 from runtime.fidelity.tarstream import TarStream
-from runtime.fidelity.upper import UpperDirectory
+from runtime.fidelity.upper import NotAllHereError, UpperDirectory
 from runtime.libpod import LibpodClient
 
 
@@ -24,11 +24,19 @@ def layer_of(libpod: LibpodClient, container: Mapping[str, Any]) -> Iterator[Lay
     and a restore in place. From the host's files it takes as long as the layer is large; an export,
     the other way, as long as the image is large.
     """
-    upper = upper_directory(libpod, container)
     # as Podman does, for /tmp is often memory
     directory = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - the file has no name
     with tempfile.TemporaryFile(dir=directory) as entries:
-        yield written(upper.entries() if upper else _export(libpod, str(container["Id"])), entries)
+        yield _read(libpod, container, entries)
+
+
+def _read(libpod: LibpodClient, container: Mapping[str, Any], entries: IO[bytes]) -> Layer:
+    if upper := upper_directory(libpod, container):
+        with suppress(NotAllHereError):
+            return written(upper.entries(), entries)
+        entries.seek(0)
+        entries.truncate()
+    return written(_export(libpod, str(container["Id"])), entries)
 
 
 def require_readable(libpod: LibpodClient, container: Mapping[str, Any]) -> None:

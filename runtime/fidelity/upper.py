@@ -19,6 +19,8 @@ from runtime.fidelity.layer import Entry, Whiteout
 from runtime.fidelity.tarstream import XATTR
 
 PIECE_BYTES = 1 << 20
+_REDIRECT = "trusted.overlay.redirect"  # a directory of the image that was renamed
+_AUFS = ".wh."  # how fuse-overlayfs marks what is gone
 _METACOPY = "trusted.overlay.metacopy"  # the file has its new mode and owner here, its content not
 _OPAQUE = "trusted.overlay.opaque"
 # Overlayfs' own marks, and a label that belongs to the host's policy.
@@ -35,6 +37,10 @@ _TYPES = {
 ReadContent = Callable[[str], Iterator[bytes]]
 
 
+class NotAllHereError(Exception):
+    """A layer that its upper directory alone does not tell."""
+
+
 class UpperDirectory:
     """Reads a layer below ``path``, never through a symbolic link of the container's making.
 
@@ -46,7 +52,10 @@ class UpperDirectory:
         self._links: dict[int, str] = {}  # inode to its first name, for those with several
 
     def entries(self) -> Iterator[Entry | Whiteout]:
-        """Yield everything but sockets, a directory before what it holds."""
+        """Yield everything but sockets, a directory before what it holds.
+
+        Raises NotAllHereError, at once or on the way.
+        """
         with _opened(str(self._path), None, os.O_DIRECTORY) as handle:
             yield self._entry("/", ".", handle, os.fstat(handle))
             yield from self._below(handle, "")
@@ -55,6 +64,8 @@ class UpperDirectory:
         for name in sorted(os.listdir(handle)):
             status = os.stat(name, dir_fd=handle, follow_symlinks=False)
             path = f"{folder}{name}"
+            if name.startswith(_AUFS):
+                raise NotAllHereError(path)
             if _is_whiteout(status):
                 yield Whiteout(path="/" + path)
             elif stat.S_IFMT(status.st_mode) in _TYPES:
@@ -65,6 +76,8 @@ class UpperDirectory:
 
     def _entry(self, path: str, name: str, handle: int, status: os.stat_result) -> Entry:
         attributes = _attributes(name, handle)
+        if _REDIRECT in attributes:
+            raise NotAllHereError(path)
         info = _tar_info(path, status, attributes)
         if stat.S_ISLNK(status.st_mode):
             info.linkname = os.readlink(name, dir_fd=handle)

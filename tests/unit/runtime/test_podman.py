@@ -95,6 +95,19 @@ def test_a_layer_in_sight_is_read_from_the_hosts_files(tmp_path: Path) -> None:
     assert not any("/export" in path or "/changes" in path for path in podman.asked)
 
 
+def test_a_layer_that_is_not_all_in_sight_is_asked_for_too(tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    (upper / "a").write_bytes(b"read before the mark is seen")
+    (upper / "b").mkdir()
+    (upper / "b" / ".wh.gone").touch()
+    podman = Podman(GraphDriver={"Name": "overlay", "Data": {"UpperDir": str(upper)}})
+
+    archive = contents(checkpointed(tmp_path, podman))
+
+    assert contents(archive["rootfs-diff.tar"]) == {"etc/motd": b"new"}
+
+
 def test_changes_that_the_engine_cannot_tell_are_refused_before_any_work(tmp_path: Path) -> None:
     podman = Podman()
     podman.changes = refusal(500, "computing changes: not a directory")

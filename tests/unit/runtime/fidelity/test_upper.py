@@ -12,7 +12,7 @@ import pytest
 
 from runtime.fidelity.layer import Entry, Whiteout, written
 from runtime.fidelity.tarstream import XATTR
-from runtime.fidelity.upper import UpperDirectory
+from runtime.fidelity.upper import NotAllHereError, UpperDirectory
 from tests.unit.runtime.fidelity.tars import contents
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="overlayfs' marks need root")
@@ -97,3 +97,19 @@ def test_overlayfs_marks(tmp_path: Path) -> None:
     assert isinstance(chown, Entry)
     assert b"".join(chown.content) == b"content of /chown"
     assert chown.info.pax_headers[XATTR + "user.note"] == "\udcff\0"
+
+
+def test_marks_of_another_driver_are_not_taken_for_files(tmp_path: Path) -> None:
+    (tmp_path / ".wh.gone").touch()
+
+    with pytest.raises(NotAllHereError):
+        entries(tmp_path)
+
+
+@ONLY_ROOT
+def test_a_renamed_directory_of_the_image_is_not_all_here(tmp_path: Path) -> None:
+    (tmp_path / "renamed").mkdir()
+    os.setxattr(tmp_path / "renamed", "trusted.overlay.redirect", b"old")
+
+    with pytest.raises(NotAllHereError, match="renamed"):
+        entries(tmp_path)
