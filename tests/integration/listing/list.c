@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -103,9 +105,20 @@ static int lock(const char *path) {
     for (;;) pause();
 }
 
+// Listens on a socket file of an owner and a mode of its own.
+static int listen_on(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int file = socket(AF_UNIX, SOCK_STREAM, 0);
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    if (bind(file, (void *)&address, sizeof address) || listen(file, 1)) return perror(path), 1;
+    if (chmod(path, 0620) || chown(path, 12, 34)) return perror(path), 1;
+    for (;;) pause();
+}
+
 int main(int count, char **words) {
     if (count == 5 && !strcmp(words[1], "--set")) return set_attribute(words + 2);
     if (count == 3 && !strcmp(words[1], "--lock")) return lock(words[2]);
+    if (count == 3 && !strcmp(words[1], "--listen")) return listen_on(words[2]);
     for (int i = 1; i < count; i++)
         if (nftw(words[i], print, 64, FTW_PHYS | FTW_MOUNT)) return perror(words[i]), 1;
     return 0;
