@@ -55,6 +55,7 @@ from runtime.preflight.facts import (
 )
 from runtime.protocols import (
     CheckpointRuntime,
+    CheckpointStream,
     Runtime,
 )
 from runtime.specs import (
@@ -103,6 +104,7 @@ __all__ = [
     "CheckpointFailedError",
     "CheckpointRuntime",
     "CheckpointSpec",
+    "CheckpointStream",
     "CheckpointUnsupportedError",
     "ContainerExistsError",
     "ContainerFacts",

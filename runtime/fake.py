@@ -26,6 +26,7 @@ from runtime.fake_watching import FakeWatching
 from runtime.inspecting import label_filter
 from runtime.podman_requests import podman_body
 from runtime.preflight.facts import ContainerFacts
+from runtime.protocols import CheckpointStream
 from runtime.specs import (
     Capabilities,
     CheckpointSpec,
@@ -49,6 +50,7 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
     def __init__(self, *, checkpoint_reason: str = "") -> None:
         super().__init__()
         self.checkpoint_reason = checkpoint_reason  # not empty: checkpoints are unsupported
+        self.losses: tuple[str, ...] = ()  # what ``unkept`` says
 
     @faulty
     def ping(self) -> None:
@@ -212,8 +214,14 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
                 return self.volumes[mount.source].files, path.removeprefix(mount.target).strip("/")
         return container.files, path.strip("/")
 
+    @faulty
+    def unkept(self, container: str) -> tuple[str, ...]:
+        """Say what ``losses`` holds."""
+        self._find(container)
+        return self.losses
+
     @contextmanager
-    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[Iterator[bytes]]:
+    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         """Stop a container, keep its memory in place and stream an archive of it."""
         if planned := self.faults["checkpoint"]:
             raise planned.pop(0)
@@ -225,7 +233,7 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
         if not spec.leave_running:
             found.state, found.checkpoint = ContainerState.EXITED, found.memory
             found.memory = b""
-        yield pieces(data)
+        yield CheckpointStream(pieces(data), {"pages_written": 1})
 
     def _why_not(self, container: FakeContainer) -> str:
         if container.state is not ContainerState.RUNNING:

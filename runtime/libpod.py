@@ -24,7 +24,7 @@ class LibpodClient:
     """Requests to ``socket`` (a path); a session each, so that threads and forks share nothing."""
 
     def __init__(self, socket: str) -> None:
-        self._socket = socket
+        self.socket = socket
 
     @contextmanager
     def request(
@@ -42,10 +42,10 @@ class LibpodClient:
 
         Leaving the context before the body's end hangs up. Raises as ``translating`` does.
         """
-        url = f"http+unix://{quote_plus(self._socket)}{API}{quote(path)}"
-        require_engine(self._socket)
+        url = f"http+unix://{quote_plus(self.socket)}{API}{quote(path)}"
+        require_engine(self.socket)
         with Session() as session:
-            with translating(self._socket, operation, on, upload):
+            with translating(self.socket, operation, on, upload):
                 response = session.request(
                     method,
                     url,
@@ -75,18 +75,23 @@ class LibpodClient:
         request = self.request(
             method, path, operation=operation, params=params, upload=upload, body=body, on=on
         )
-        with request as response, translating(self._socket, operation):
-            answer: dict[str, Any] = response.json()
+        with request as response:
+            answer: dict[str, Any] = self.parsed(response, operation)
             return answer
+
+    def parsed(self, response: Response, operation: str) -> Any:  # noqa: ANN401 - any JSON
+        """Read an answer's body as JSON."""
+        with translating(self.socket, operation):
+            return response.json()
 
     def chunks(self, response: Response, operation: str) -> Iterator[bytes]:
         """Yield an answer's body in pieces of at most CHUNK_BYTES."""
-        with translating(self._socket, operation):
+        with translating(self.socket, operation):
             yield from response.iter_content(CHUNK_BYTES)
 
     def lines(self, response: Response, operation: str) -> Iterator[bytes]:
         """Yield an answer's lines as they come, without empty ones."""
-        with translating(self._socket, operation):
+        with translating(self.socket, operation):
             yield from filter(None, response.iter_lines())
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
+from tarfile import TarError
 from typing import Any
 
 from runtime.building import read_build
@@ -23,6 +25,7 @@ from runtime.errors import (
     RestoreFailedError,
     RuntimeEngineError,
 )
+from runtime.fidelity import completed, layer_of, require_readable, seen_by_engine, unkept
 from runtime.inspecting import container_info
 from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
@@ -37,7 +40,7 @@ from runtime.preflight.facts import (
     TargetFacts,
 )
 from runtime.preflight.gathering import gather_container, gather_host, gather_target
-from runtime.protocols import OnLog, OnStep, ignore_step
+from runtime.protocols import CheckpointStream, OnLog, OnStep, ignore_step
 from runtime.restoring import restore_error
 from runtime.specs import (
     BuildSpec,
@@ -170,20 +173,34 @@ class PodmanRuntime(DockerRuntime):
         operation, body = f"creation of network {spec.name!r}", libpod_network_body(spec)
         self._libpod.json("/networks/create", method="POST", operation=operation, body=body)
 
+    def unkept(self, container: str) -> tuple[str, ...]:
+        """Name what a move would not keep; see CheckpointRuntime."""
+        hidden = self._inspected(container)
+        names = [m["Name"] for m in hidden.get("Mounts") or () if m["Type"] == "volume"]
+        volumes = [
+            self._libpod.json(f"/volumes/{name}/json", operation=f"inspect of volume {name!r}")
+            for name in names
+        ]
+        return unkept(hidden, volumes, partial(seen_by_engine, self.socket))
+
     @contextmanager
-    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[Iterator[bytes]]:
+    def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         """Checkpoint a container and stream the archive; see CheckpointRuntime.
 
-        The context is entered when the first byte is there: Podman has then written all of its
-        copy, and a restore in place works even if the rest is never read.
+        The context is entered when the first byte is there and the writable layer has been read,
+        which Podman's own export would keep only parts of: nothing is read of the container any
+        more, and a restore in place works even if the rest is never read.
         """
         info = self._require_checkpointable(container)
+        hidden = self._inspected(info.id)
+        if not spec.ignore_rootfs:
+            self._require_readable(container, hidden)
         params = {
             "export": True,
+            "ignoreRootFS": True,  # what there is of it, we read ourselves
             "leaveRunning": spec.leave_running,
             "tcpEstablished": spec.tcp_established,
             "fileLocks": spec.file_locks,
-            "ignoreRootFS": spec.ignore_rootfs,
             "keep": spec.keep,
         }
         path, operation = f"/containers/{info.id}/checkpoint", f"checkpoint of {container!r}"
@@ -192,9 +209,21 @@ class PodmanRuntime(DockerRuntime):
                 request = self._libpod.request("POST", path, operation=operation, params=params)
                 chunks = self._libpod.chunks(stack.enter_context(request), operation)
                 first = next(chunks, b"")
-            if not first:
-                raise CheckpointFailedError(container, "the engine sent an empty archive")
-            yield _after(first, chunks, container)
+                if not first:
+                    raise CheckpointFailedError(container, "the engine sent an empty archive")
+                layer = None
+                if not spec.ignore_rootfs:
+                    layer = stack.enter_context(layer_of(self._libpod, hidden))
+            statistics: dict[str, int] = {}
+            archive = completed(chain([first], chunks), layer, statistics)
+            yield CheckpointStream(_failing_as_checkpoint(archive, container), statistics)
+
+    def _require_readable(self, container: str, hidden: dict[str, Any]) -> None:
+        try:
+            require_readable(self._libpod, hidden)
+        except EngineError as error:  # a file that became a directory: Podman trips over it
+            reason = f"the engine cannot tell what it changed: {error.reason}"
+            raise CheckpointUnsupportedError(container, reason) from error
 
     def _require_checkpointable(self, container: str) -> ContainerInfo:
         """Raise CheckpointUnsupportedError for what would fail, or lose data, half-way."""
@@ -289,9 +318,14 @@ def _checkpoint_errors(container: str) -> Iterator[None]:
         yield
     except (EngineError, EngineUnavailableError) as error:
         raise CheckpointFailedError(container, error.reason) from error
+    except (TarError, OSError) as error:  # an archive that cannot be completed has lost something
+        raise CheckpointFailedError(container, str(error)) from error
 
 
-def _after(first: bytes, chunks: Iterator[bytes], container: str) -> Iterator[bytes]:
-    with _checkpoint_errors(container):
-        yield first
-        yield from chunks
+def _failing_as_checkpoint(chunks: Iterator[bytes], container: str) -> Iterator[bytes]:
+    while True:
+        with _checkpoint_errors(container):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk

@@ -212,13 +212,35 @@ class Runtime(Protocol):
         """Remove a volume; an absent one is no error. Raises VolumeInUseError."""
 
 
+class CheckpointStream(Iterator[bytes]):
+    """An archive's bytes, and CRIU's ``statistics`` of the dump once they have gone by.
+
+    Times in them are microseconds. An engine that tells nothing leaves them empty.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], statistics: Mapping[str, int]) -> None:
+        self._chunks = iter(chunks)
+        self.statistics = statistics
+
+    def __next__(self) -> bytes:
+        """Give the next piece."""
+        return next(self._chunks)
+
+
 @runtime_checkable
 class CheckpointRuntime(Runtime, Protocol):
     """A Runtime that can carry a process's memory."""
 
+    def unkept(self, container: str) -> tuple[str, ...]:
+        """Name what a checkpoint and a restore elsewhere would not keep of a container.
+
+        Sentences for people, none if all is kept. Nothing of it keeps a move from working.
+        Raises ContainerNotFoundError.
+        """
+
     def checkpoint(
         self, container: str, spec: CheckpointSpec
-    ) -> AbstractContextManager[Iterator[bytes]]:
+    ) -> AbstractContextManager[CheckpointStream]:
         """Checkpoint a container and stream the archive (an uncompressed tar).
 
         The container is stopped when the first byte arrives (unless ``leave_running``) and keeps

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pydantic import JsonValue
 
-from runtime import CheckpointRuntime, CheckpointSpec, ContainerState, RestartPolicy, RestoreSpec
+from runtime import (
+    CheckpointRuntime,
+    CheckpointSpec,
+    CheckpointStream,
+    ContainerState,
+    RestartPolicy,
+    RestoreSpec,
+)
 from storage import Archive, CheckpointManifest, ImageRef
 from tasks.facts import WorkloadFacts, workload_facts
 from tasks.models import Kind, now
@@ -38,7 +45,7 @@ def checkpoint(step: Step) -> Result:
             f"checkpoints/{step.workflow.checkpoint_id}", chunks, progress=step.progress
         )
     step.fence()
-    manifest = _manifest(step, facts, spec.model_dump(mode="json"), archive)
+    manifest = _manifest(step, facts, spec.model_dump(mode="json"), archive, chunks.statistics)
     step.context.archives.publish(manifest.model_copy(update=around))
     return {"bytes": archive.size, "raw_bytes": archive.raw_size}
 
@@ -63,7 +70,7 @@ def resume(step: Step) -> Result:
 @contextmanager
 def _exported(
     runtime: CheckpointRuntime, facts: WorkloadFacts, *, resume: bool
-) -> Iterator[Iterator[bytes]]:
+) -> Iterator[CheckpointStream]:
     with runtime.checkpoint(facts.container_id, CheckpointSpec()) as chunks:
         if resume:
             runtime.restore_in_place(facts.container_id, RestoreSpec())
@@ -72,7 +79,11 @@ def _exported(
 
 
 def _manifest(
-    step: Step, facts: WorkloadFacts, spec: dict[str, JsonValue], archive: Archive
+    step: Step,
+    facts: WorkloadFacts,
+    spec: dict[str, JsonValue],
+    archive: Archive,
+    statistics: Mapping[str, int],
 ) -> CheckpointManifest:
     runtime, archives = engine(step), step.context.archives
     stored = archives.image(facts.image_id) is not None
@@ -87,6 +98,6 @@ def _manifest(
         spec=spec,
         volumes=facts.volumes,
         archive=archive,
-        statistics={},
+        statistics=dict(statistics),
         facts=runtime.capabilities().model_dump(mode="json"),
     )

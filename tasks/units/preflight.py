@@ -37,6 +37,8 @@ def describe(step: Step) -> Result:
     facts = WorkloadFacts.of(
         info, runtime.image(info.image_id), container=container, host=host, findings=findings
     )
+    for loss in runtime.unkept(info.id):
+        step.log(f"not kept: {loss}")
     step.context.archives.check()
     return facts.model_dump(mode="json")
 

@@ -458,6 +458,24 @@ def test_a_source_that_fails_is_the_error_and_nothing_runs(
     assert container not in running
 
 
+def test_a_dump_s_statistics_have_come_by_when_all_is_read(subject: Subject) -> None:
+    container = subject.start()
+
+    with subject.runtime.checkpoint(container, CheckpointSpec()) as chunks:
+        for _ in chunks:
+            pass
+
+    assert chunks.statistics["pages_written"] > 0
+
+
+def test_nothing_of_a_plain_container_is_lost(subject: Subject) -> None:
+    mount = Mount(type="volume", target="/data")
+
+    assert subject.runtime.unkept(subject.start(mounts=(mount,))) == ()
+    with pytest.raises(ContainerNotFoundError):
+        subject.runtime.unkept("nobody")
+
+
 def test_only_a_running_container_is_checkpointed(subject: Subject) -> None:
     created = subject.create()
 

@@ -76,6 +76,21 @@ def test_volume_moves_with_owners_modes_times_and_links(fleet: Fleet, workload: 
     assert workload.absent("a")
 
 
+def test_writable_layer_moves_with_what_podman_alone_would_lose(
+    fleet: Fleet, workload: Workload
+) -> None:
+    workload.start()
+    script = "chown 12:34 /bin && chmod 4711 /bin/busybox && rm /bin/yes && echo x >/new"
+    workload.sh("a", script)
+    look = "stat -c '%n|%F|%a|%u:%g|%s|%h' /bin /bin/* /new | sort"
+    before = workload.sh("a", look)
+
+    fleet.workflow("migrate", workload.name, "--to", "b")
+
+    assert "/bin|directory|755|12:34" in before
+    assert workload.sh("b", look) == before
+
+
 def test_open_file_in_the_volume_is_written_on(fleet: Fleet, workload: Workload) -> None:
     workload.start(workload.spec(volume=True))
     before = workload.sh("a", "until test -s /data/log; do usleep 50000; done; cat /data/log")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -22,9 +23,11 @@ from runtime import (
     UnsupportedOptionError,
 )
 from runtime.podman_requests import restore_params
+from tests.unit.runtime.fidelity.tars import contents, member, tar
 from tests.unit.runtime.server import Answer, document, engine, refusal
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "full.json").read_text())
+CONTAINER = RECORDED["Id"]
 INFRA, OTHER = "1" * 64, "2" * 64
 
 
@@ -33,7 +36,9 @@ class Podman:
 
     def __init__(self, **hidden: object) -> None:
         self.hidden = hidden
-        self.checkpoint: Answer = (200, b"tar")
+        self.checkpoint: Answer = (200, tar(member("config.dump", b"{}")))
+        self.changes = document([{"Path": "/etc/motd", "Kind": 0}, {"Path": "/gone", "Kind": 2}])
+        self.export: Answer = (200, tar(member("etc/motd", b"new"), member("bin/sh", b"-")))
         self.asked: list[str] = []
 
     def __call__(self, method: str, path: str, body: bytes) -> Answer:
@@ -42,8 +47,9 @@ class Podman:
             return document({"ApiVersion": "1.41"})
         if "/pods/" in path:
             return document({"InfraContainerID": INFRA})
-        if "/checkpoint?" in path:
-            return self.checkpoint
+        for question in "checkpoint", "changes", "export":
+            if f"/{CONTAINER}/{question}" in path.partition("?")[0]:
+                return cast("Answer", getattr(self, question))
         return document({**RECORDED, **self.hidden})
 
 
@@ -66,12 +72,78 @@ def test_both_are_what_the_protocols_ask_for() -> None:
 def test_a_checkpoint_is_streamed(tmp_path: Path) -> None:
     podman = Podman()
 
-    assert checkpointed(tmp_path, podman) == b"tar"
-    assert "export=true&leaveRunning=false&tcpEstablished=true&fileLocks=true" in podman.asked[-1]
+    archive = contents(checkpointed(tmp_path, podman))
+
+    assert archive["config.dump"] == b"{}"
+    (asked,) = (path for path in podman.asked if "/checkpoint?" in path)
+    query = "export=true&ignoreRootFS=true&leaveRunning=false&tcpEstablished=true&fileLocks=true"
+    assert asked.endswith(query)
+
+
+def test_a_layer_out_of_sight_is_asked_for_once_the_process_is_stopped(tmp_path: Path) -> None:
+    podman = Podman()
+
+    archive = contents(checkpointed(tmp_path, podman))
+
+    assert contents(archive["rootfs-diff.tar"]) == {"etc/motd": b"new"}
+    assert json.loads(archive["deleted.files"]) == ["/gone"]
+    questions = [path.rpartition("/")[2].partition("?")[0] for path in podman.asked]
+    assert questions[-4:] == ["changes", "checkpoint", "changes", "export"]
+
+
+def test_a_layer_in_sight_is_read_from_the_hosts_files(tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    (upper / "f").write_bytes(b"exact")
+    podman = Podman(GraphDriver={"Name": "overlay", "Data": {"UpperDir": str(upper)}})
+
+    archive = contents(checkpointed(tmp_path, podman))
+
+    assert contents(archive["rootfs-diff.tar"]) == {"": b"", "f": b"exact"}
+    assert not any("/export" in path or "/changes" in path for path in podman.asked)
+
+
+def test_a_layer_that_is_not_all_in_sight_is_asked_for_too(tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    (upper / "a").write_bytes(b"read before the mark is seen")
+    (upper / "b").mkdir()
+    (upper / "b" / ".wh.gone").touch()
+    podman = Podman(GraphDriver={"Name": "overlay", "Data": {"UpperDir": str(upper)}})
+
+    archive = contents(checkpointed(tmp_path, podman))
+
+    assert contents(archive["rootfs-diff.tar"]) == {"etc/motd": b"new"}
+
+
+def test_changes_that_the_engine_cannot_tell_are_refused_before_any_work(tmp_path: Path) -> None:
+    podman = Podman()
+    podman.changes = refusal(500, "computing changes: not a directory")
+
+    with pytest.raises(CheckpointUnsupportedError, match="not a directory"):
+        checkpointed(tmp_path, podman)
+    assert not any("/checkpoint" in path for path in podman.asked)
+
+
+@pytest.mark.parametrize("export", [(200, b"no tar" * 200), refusal(500, "no such layer")])
+def test_a_layer_that_cannot_be_read_fails_the_checkpoint(tmp_path: Path, export: Answer) -> None:
+    podman = Podman()
+    podman.export = export
+
+    with pytest.raises(CheckpointFailedError):
+        checkpointed(tmp_path, podman)
+
+
+def test_an_archive_that_is_cut_fails_the_checkpoint(tmp_path: Path) -> None:
+    podman = Podman()
+    podman.checkpoint = (200, tar(member("config.dump", b"{}"))[:600])
+
+    with pytest.raises(CheckpointFailedError, match="ended early"):
+        checkpointed(tmp_path, podman)
 
 
 def test_a_pods_infra_container_is_a_dependency_that_may_be(tmp_path: Path) -> None:
-    assert checkpointed(tmp_path, Podman(Pod="p", Dependencies=[INFRA])) == b"tar"
+    assert checkpointed(tmp_path, Podman(Pod="p", Dependencies=[INFRA]))
 
 
 @pytest.mark.parametrize("pod", ["", "p"])

@@ -48,6 +48,29 @@ def test_a_migration_carries_memory_volume_image_and_restart_policy(world: World
     assert "data" not in world.hosts["a"].volumes
 
 
+def test_what_is_not_kept_is_said_before_the_source_is_touched(world: World) -> None:
+    world.start_web()
+    world.hosts["a"].losses = ("/www is the host's own /srv/www: its files stay here",)
+
+    ended = world.migrate()
+
+    (said,) = (
+        event
+        for _, event in world.context.records.events(ended.id)
+        if event.message == f"not kept: {world.hosts['a'].losses[0]}"
+    )
+    assert said.unit is Unit.DESCRIBE
+
+
+def test_criu_s_statistics_stand_in_the_manifest(world: World) -> None:
+    world.start_web()
+
+    ended = world.migrate()
+
+    manifest = world.context.archives.manifest(ended.checkpoint_id)
+    assert manifest.statistics == {"pages_written": 1}
+
+
 def test_no_secret_stands_in_the_record(world: World, redis: FakeRedis) -> None:
     world.start_web()
     world.migrate()

@@ -1,0 +1,8 @@
+"""Completes Podman's checkpoint archives: what its export leaves behind is put in on the way."""
+
+from runtime.fidelity.collecting import layer_of, require_readable
+from runtime.fidelity.findings import unkept
+from runtime.fidelity.host import seen_by_engine
+from runtime.fidelity.rewrite import completed
+
+__all__ = ["completed", "layer_of", "require_readable", "seen_by_engine", "unkept"]

@@ -1,0 +1,40 @@
+"""The host's files as the engine sees them, whatever namespaces lie between it and this process."""
+
+from __future__ import annotations
+
+import os
+import socket as sockets
+import struct
+from pathlib import Path
+
+_CREDENTIALS = struct.Struct("3i")  # process, user and group id: unix(7), SO_PEERCRED
+CONNECT_SECONDS = 5
+
+
+def seen_by_engine(socket: str, path: str) -> Path | None:
+    """Find the host's directory ``path``; None if it is out of sight.
+
+    It is looked for through the process that listens on ``socket`` (the engine's service, or the
+    init process that starts it), then where it would be if the host's files were ours. The path of
+    a layer has a random id in it, so what is found is the right one.
+    """
+    through = Path(f"/proc/{_listener(socket)}/root") / path.lstrip("/")
+    for place in (through, Path(path)):
+        if os.access(place, os.R_OK | os.X_OK):
+            return place
+    return None
+
+
+def _listener(socket: str) -> int:
+    """The process that listens on ``socket``, as our process ids go; 0 if it has none."""
+    with sockets.socket(sockets.AF_UNIX) as connection:
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            connection.connect(socket)
+            credentials = connection.getsockopt(
+                sockets.SOL_SOCKET, sockets.SO_PEERCRED, _CREDENTIALS.size
+            )
+        except OSError:
+            return 0
+    process, _, _ = _CREDENTIALS.unpack(credentials)
+    return int(process)
