@@ -76,8 +76,8 @@ def test_a_checkpoint_is_streamed(tmp_path: Path) -> None:
 
     assert archive["config.dump"] == b"{}"
     (asked,) = (path for path in podman.asked if "/checkpoint?" in path)
-    query = "export=true&ignoreRootFS=true&leaveRunning=false&tcpEstablished=true&fileLocks=true"
-    assert asked.endswith(query)
+    options = "ignoreRootFS=true&leaveRunning=false&tcpEstablished=true&fileLocks=true&keep=false"
+    assert asked.endswith(f"export=true&{options}")
 
 
 def test_a_layer_out_of_sight_is_asked_for_once_the_process_is_stopped(tmp_path: Path) -> None:
