@@ -22,6 +22,7 @@ from runtime import (
     NetworkAttachment,
     NetworkSpec,
     Port,
+    Security,
     Subnet,
     VolumeSpec,
     build_context,
@@ -275,7 +276,7 @@ def test_image_that_nobody_could_load(fleet: Fleet, workload: Workload, tmp_path
 
 
 def test_container_that_vanishes_when_it_stops(fleet: Fleet, workload: Workload) -> None:
-    spec = workload.spec(host_config={"AutoRemove": True})
+    spec = workload.spec(auto_remove=True)
     refused_alive(fleet, workload, "auto-remove", spec)
 
 
@@ -332,7 +333,7 @@ def test_what_criu_cannot_dump(
     spec = workload.spec(
         image=undumpable,
         command=("undumpable", holds),
-        host_config={"SecurityOpt": ["seccomp=unconfined"]},  # the default one forbids io_uring
+        security=Security(options=("seccomp=unconfined",)),  # the default forbids io_uring
     )
     runtime = fleet.runtime("a")
     runtime.start(runtime.run(spec))
