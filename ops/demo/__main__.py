@@ -126,6 +126,7 @@ def comparison(before: State, after: State, stored: int) -> Table:
         title="The same process",
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_row("counter in memory", str(before.counter), str(after.counter))
     table.add_row("id chosen at start", before.boot_id, after.boot_id)
@@ -138,7 +139,13 @@ def comparison(before: State, after: State, stored: int) -> Table:
 def steps_table(workflow: dict[str, Any]) -> Table:
     """Where the time went."""
     table = Table(
-        "step", "host", "seconds", title="Steps", title_justify="left", box=box.SIMPLE_HEAD
+        "step",
+        "host",
+        "seconds",
+        title="Steps",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for step in workflow["steps"]:
         table.add_row(step["unit"], step["host"], f"{duration(step):.2f}")

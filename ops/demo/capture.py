@@ -22,6 +22,7 @@ def main() -> None:
     # The fonts that the picture would load from elsewhere: the viewer's monospace font will do.
     picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
     picture = re.sub(r"font-family: Fira Code", "font-family: monospace", picture)
+    picture = re.sub(r"<!--.*?-->", "", picture)
     Path(sys.argv[1]).write_text(picture)
 
 
