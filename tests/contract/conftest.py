@@ -1,7 +1,9 @@
-"""The runtimes that one suite is run against, each with an image to make containers from."""
+"""What one suite is run against: runtimes, each with an image, and object stores."""
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import subprocess
 import time
 import uuid
@@ -25,7 +27,9 @@ from runtime import (
     build_context,
 )
 from runtime.fake_state import FakeContainer
+from storage import ObjectStore, open_objects
 from tests.lab import Lab, lab
+from tests.services import MinioServer, minio_server
 
 CONTAINERFILE = """\
 FROM scratch
@@ -160,3 +164,25 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     made: Subject = request.getfixturevalue(request.param)
     yield made
     made.clean()
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[MinioServer]:
+    with minio_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.integration)])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    if request.param == "s3":
+        minio: MinioServer = request.getfixturevalue("minio")
+        store = open_objects(
+            f"{minio.url('contract')}/{secrets.token_hex(4)}",
+            access_key=minio.access_key,
+            secret_key=minio.secret_key,
+        )
+    else:
+        store = open_objects("memory://" if request.param == "memory" else tmp_path.as_uri())
+    store.check()
+    with contextlib.closing(store):
+        yield store

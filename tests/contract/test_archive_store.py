@@ -1,10 +1,7 @@
 """What the archive store promises, whatever object store lies below it."""
 
-import contextlib
-import secrets
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +13,7 @@ from storage import (
     ObjectExistsError,
     ObjectStore,
     new_checkpoint_id,
-    open_objects,
 )
-from tests.services import MinioServer, minio_server
 from tests.unit.storage.samples import (
     NOON,
     SECRET,
@@ -33,28 +28,6 @@ PART = 100_000
 RAW = noise(500_000) + bytes(500_000)
 IMAGE = "sha256:" + "a" * 64
 MISSING = "web/20261123T120000Z-000000"
-
-
-@pytest.fixture(scope="module")
-def minio() -> Iterator[MinioServer]:
-    with minio_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.integration)])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    if request.param == "s3":
-        minio: MinioServer = request.getfixturevalue("minio")
-        store = open_objects(
-            f"{minio.url('contract')}/{secrets.token_hex(4)}",
-            access_key=minio.access_key,
-            secret_key=minio.secret_key,
-        )
-    else:
-        store = open_objects("memory://" if request.param == "memory" else tmp_path.as_uri())
-    store.check()
-    with contextlib.closing(store):
-        yield store
 
 
 @pytest.fixture

@@ -1,41 +1,14 @@
 """What every object store promises: memory and directory here, S3 on a real MinIO."""
 
-import contextlib
-import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from storage import ObjectExistsError, ObjectNotFoundError, ObjectStore, open_objects
-from tests.services import MinioServer, minio_server
+from storage import ObjectExistsError, ObjectNotFoundError, ObjectStore
 
 pytestmark = pytest.mark.contract
 WRITERS = 8
-
-
-@pytest.fixture(scope="module")
-def minio() -> Iterator[MinioServer]:
-    with minio_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.integration)])
-def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    if request.param == "s3":
-        minio: MinioServer = request.getfixturevalue("minio")
-        store = open_objects(
-            f"{minio.url('contract')}/{secrets.token_hex(4)}",
-            access_key=minio.access_key,
-            secret_key=minio.secret_key,
-        )
-    else:
-        store = open_objects("memory://" if request.param == "memory" else tmp_path.as_uri())
-    store.check()
-    with contextlib.closing(store):
-        yield store
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
