@@ -283,6 +283,11 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
         found.state, found.memory = ContainerState.RUNNING, found.checkpoint
         found.checkpoint = found.checkpoint if spec.keep else None
 
+    @faulty
+    def initialize(self, container: str) -> None:
+        """Find the container; its volumes have no owners here."""
+        self._find(container)
+
 
 def _summary(container: FakeContainer) -> ContainerSummary:
     return ContainerSummary(

@@ -279,6 +279,13 @@ class PodmanRuntime(DockerRuntime):
         except EngineError as error:
             raise RestoreFailedError(container, error.reason) from error
 
+    def initialize(self, container: str) -> None:
+        """Set a created container up, all but its process; see CheckpointRuntime."""
+        path, operation = f"/containers/{container}/init", f"setting up {container!r}"
+        missing = {"no such container": ContainerNotFoundError(container)}
+        with self._libpod.request("POST", path, operation=operation, on=missing):
+            pass
+
     def host_facts(self) -> HostFacts:
         """Tell what a move must know of this host; see CheckpointRuntime."""
         reason = self._checkpoint_unsupported()

@@ -260,6 +260,13 @@ class CheckpointRuntime(Runtime, Protocol):
     def restore_in_place(self, container: str, spec: RestoreSpec) -> None:
         """Bring a checkpointed container back with its memory, where it was stopped."""
 
+    def initialize(self, container: str) -> None:
+        """Set a created container up, all but its process: its volumes are mounted and owned.
+
+        The engine gives a volume's root to the container's user when it is first mounted; what is
+        unpacked afterwards keeps its owner. Raises ContainerNotFoundError.
+        """
+
     def host_facts(self) -> HostFacts:
         """Tell what a move must know of this host; its canary is left out."""
 

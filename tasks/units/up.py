@@ -106,6 +106,7 @@ def _fill_volumes(
     targets = {f"volumes/{m.source}.tar": m.target for m in spec.mounts if m.type == "volume"}
     if not targets:
         return
+    runtime.initialize(container)
     chunks = step.context.archives.read(manifest.archive, progress=step.progress)
     for path, content in _members(chunks):
         if path in targets:

@@ -532,3 +532,18 @@ def test_a_cold_start_from_what_inspect_says(subject: Subject) -> None:
     assert (first.command, first.hostname, first.env["A"]) == (spec.command, "mail", "b=c")
     assert first.security == spec.security
     assert first.limits.memory_bytes == 1 << 26
+
+
+def test_an_initialized_container_starts(subject: Subject) -> None:
+    container = subject.create(mounts=[{"type": "volume", "source": "", "target": "/data"}])
+
+    subject.runtime.initialize(container)
+
+    assert subject.runtime.inspect(container).state is not ContainerState.RUNNING
+    subject.runtime.start(container)
+    assert subject.token(container)
+
+
+def test_what_is_not_there_is_not_initialized(subject: Subject) -> None:
+    with pytest.raises(ContainerNotFoundError):
+        subject.runtime.initialize("nosuch")

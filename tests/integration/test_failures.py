@@ -16,6 +16,7 @@ OFFLINE_SECONDS = 30.0  # three times what it should take
 def test_failed_restore_is_followed_by_a_cold_start(fleet: Fleet, workload: Workload) -> None:
     before = workload.start(_durable(workload))
     workload.sh("a", "umask 0277; echo kept >/data/key; chown 1234:5678 /data/key")
+    workload.sh("a", "chown 33:44 /data; chmod 1771 /data")
     log = _log(workload, "a")
 
     with fleet.without_criu("b"):
@@ -28,6 +29,7 @@ def test_failed_restore_is_followed_by_a_cold_start(fleet: Fleet, workload: Work
     assert workload.sh("b", "stat -c '%a %u:%g' /data/key; cat /data/key") == (
         "400 1234:5678\nkept\n"
     )
+    assert workload.sh("b", "stat -c '%a %u:%g' /data") == "1771 33:44\n"
     assert workload.absent("a")
     found = workload.on("b")
     assert found is not None

@@ -25,9 +25,12 @@ echo twice >first && ln first second
 mkfifo -m 0620 pipe
 echo odd >'a name with spaces, ü and a "quote"'
 dd if=/dev/urandom of=random bs=64k count=40 2>/dev/null
+chown 33:44 .
+chmod 1771 .
 """
 FINGERPRINT = """
 cd /data
+stat -c '%a %u:%g' .
 find . ! -name log ! -path . -exec stat -c '%n|%F|%a|%u:%g|%s|%h|%N' {} + | sort
 find . ! -name log -type f -exec stat -c '%n|%Y' {} + | sort
 find . ! -name log -type f -exec md5sum {} + | sort
