@@ -43,7 +43,8 @@ def start(lab: Lab) -> None:
         raise LabError(f"{PODFERRY} is missing; run ops/setup/python.sh")
     nodes = [HUB, *lab.hosts]
     lab.require(HUB, nodes)
-    (lab.directory / "workers").mkdir(exist_ok=True)
+    temporary = lab.directory / "workers" / "tmp"  # a killed worker leaves things behind in it
+    temporary.mkdir(parents=True, exist_ok=True)
     for node in nodes:
         if _pid(lab, node) is None:
             _pid_file(lab, node).unlink(missing_ok=True)  # an older worker's must not speak for it
@@ -53,7 +54,7 @@ def start(lab: Lab) -> None:
             services.spawn(
                 services.in_netns(lab.netns(node), command),
                 lab.log(node, "worker"),
-                environment=settings(lab, node),
+                environment={**settings(lab, node), "TMPDIR": str(temporary)},
             )
     for node in nodes:
         with services.explained_by(lab.log(node, "worker")):

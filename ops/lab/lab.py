@@ -282,9 +282,9 @@ class Lab(Layout):
                 with suppress(LabError):
                     kernel.run("ip", "-n", netns, "link", "delete", "eth0")
                 kernel.remove_netns(netns)
-            for part in self.directory / "hosts", self.hub:
-                if part.exists():
-                    shutil.rmtree(part)
+            for part in "hosts", "hub", "workers", "store", "context":
+                if (self.directory / part).exists():
+                    shutil.rmtree(self.directory / part)
             for leftover in self._file, self._file.with_suffix(".new"):
                 leftover.unlink(missing_ok=True)
             with suppress(OSError):  # logs and other people's files stay
