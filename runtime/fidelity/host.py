@@ -17,9 +17,12 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
     It is looked for through the process that listens on ``socket`` (the engine's service, or the
     init process that starts it), then where it would be if the host's files were ours. The path of
     a layer has a random id in it, so what is found is the right one.
+
+    Every thread of it is tried: Podman unpacks archives in a thread that has changed its root for
+    good, and where this was the first thread, the process's own root shows a container's files.
     """
-    through = Path(f"/proc/{_listener(socket)}/root") / path.lstrip("/")
-    for place in (through, Path(path)):
+    threads = sorted(Path(f"/proc/{_listener(socket)}/task").glob("*/root"))
+    for place in (*(root / path.lstrip("/") for root in threads), Path(path)):
         if os.access(place, os.R_OK | os.X_OK):
             return place
     return None
