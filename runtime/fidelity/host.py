@@ -31,7 +31,9 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
 def _listener(socket: str) -> int:
     """The process that listens on ``socket``, as our process ids go; 0 if it has none."""
     with sockets.socket(sockets.AF_UNIX) as connection:
-        connection.settimeout(CONNECT_SECONDS)
+        # The kernel's own limit: Python's would end at once where the engine's queue is full.
+        seconds = struct.pack("@ll", CONNECT_SECONDS, 0)
+        connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, seconds)
         try:
             connection.connect(socket)
             credentials = connection.getsockopt(

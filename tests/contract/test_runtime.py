@@ -36,7 +36,7 @@ from runtime import (
     build_context,
     containerfile_name,
 )
-from tests.contract.conftest import EXITS_WITH_3, MISSING, Subject
+from tests.contract.conftest import EXITS_WITH_3, MISSING, Subject, wait_for
 
 pytestmark = pytest.mark.contract
 
@@ -471,7 +471,10 @@ def test_a_dump_s_statistics_have_come_by_when_all_is_read(subject: Subject) -> 
 def test_nothing_of_a_plain_container_is_lost(subject: Subject) -> None:
     mount = Mount(type="volume", target="/data")
 
-    assert subject.runtime.unkept(subject.start(mounts=(mount,))) == ()
+    container = subject.start(mounts=(mount,))
+
+    # An engine can be out of sight for a moment; its layer is then fetched in another way.
+    wait_for(lambda: subject.runtime.unkept(container) == (), "a sight of the layer")
     with pytest.raises(ContainerNotFoundError):
         subject.runtime.unkept("nobody")
 
