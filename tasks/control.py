@@ -14,7 +14,6 @@ from tasks.models import (
     StepState,
     Unit,
     Workflow,
-    now,
 )
 from tasks.plans import resume_steps
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, START
@@ -64,15 +63,8 @@ def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
             or (step.state is StepState.RUNNING and not step.lapsed)
         ):
             return asked
-        given_up = step.model_copy(
-            update={
-                "state": StepState.FAILED,
-                "ended": now(),
-                "error": StepError(type=CancelledError.__name__, message=str(CancelledError())),
-            }
-        )
-        steps = (*asked.steps[:index], given_up, *asked.steps[index + 1 :])
-        return asked.model_copy(update={"steps": steps})
+        cancelled = StepError(type=CancelledError.__name__, message=str(CancelledError()))
+        return asked.with_step(index, step.failed(cancelled))
 
     workflow = records.update(workflow_id, change)
     _, step = _current(workflow)

@@ -28,7 +28,6 @@ class WorkloadFacts(Model):
     image_id: str
     image_from_registry: bool
     volumes: tuple[str, ...]
-    networks: tuple[str, ...]
     restart: RestartPolicy
     container: ContainerFacts
     host: HostFacts
@@ -52,7 +51,6 @@ class WorkloadFacts(Model):
             image_id=info.image_id,
             image_from_registry=image.from_registry,
             volumes=info.volumes,
-            networks=tuple(network.name for network in info.spec.networks),
             restart=info.spec.restart,
             container=container,
             host=host,

@@ -119,6 +119,17 @@ class Step(Model):
     result: dict[str, JsonValue] = Field(default_factory=dict)
     error: StepError | None = None
 
+    def failed(self, error: StepError) -> Step:
+        """The step, over and failed; nobody holds it any more."""
+        return self.model_copy(
+            update={
+                "state": StepState.FAILED,
+                "ended": now(),
+                "error": error,
+                "lease_until": None,
+            }
+        )
+
     @property
     def lapsed(self) -> bool:
         """Whether its worker has given no sign of life for longer than the lease."""
@@ -170,6 +181,11 @@ class Workflow(Model):
     ended: AwareDatetime | None = None
     reason: str = ""
     next_command: str = ""
+
+    def with_step(self, index: int, step: Step) -> Workflow:
+        """The workflow with one of its steps replaced."""
+        steps = (*self.steps[:index], step, *self.steps[index + 1 :])
+        return self.model_copy(update={"steps": steps})
 
     def done(self, unit: Unit) -> Step | None:
         """The newest finished step of a unit."""

@@ -106,11 +106,8 @@ class Step:
         def change(workflow: Workflow) -> Workflow:
             held = self._mine(workflow)
             lease = now() + timedelta(seconds=self.context.lease_seconds)
-            return _with_step(
-                workflow.model_copy(update=fields),
-                self._index,
-                held.model_copy(update={"lease_until": lease}),
-            )
+            renewed = held.model_copy(update={"lease_until": lease})
+            return workflow.model_copy(update=fields).with_step(self._index, renewed)
 
         self.workflow = self.context.records.update(self.workflow.id, change)
         self._stop = self._reason_to_stop() or self._stop
@@ -128,7 +125,7 @@ class Step:
                     "lease_until": None,
                 }
             )
-            done = _with_step(workflow, self._index, held)
+            done = workflow.with_step(self._index, held)
             if self._index < len(done.steps) - 1:
                 return done
             return end(done, outcome_of(done), why(done))
@@ -146,15 +143,7 @@ class Step:
         )
 
         def change(workflow: Workflow) -> Workflow:
-            held = self._mine(workflow).model_copy(
-                update={
-                    "state": StepState.FAILED,
-                    "ended": now(),
-                    "error": failure,
-                    "lease_until": None,
-                }
-            )
-            return _with_step(workflow, self._index, held)
+            return workflow.with_step(self._index, self._mine(workflow).failed(failure))
 
         self.workflow = self.context.records.update(self.workflow.id, change)
         self.event(EventType.FAILED, failure.message)
@@ -263,7 +252,7 @@ def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:
                 "lease_until": moment + timedelta(seconds=context.lease_seconds),
             }
         )
-        return _with_step(workflow.model_copy(update={"state": State.RUNNING}), index, running)
+        return workflow.model_copy(update={"state": State.RUNNING}).with_step(index, running)
 
     return Step(context, context.records.update(workflow_id, change), index, owner)
 
@@ -271,8 +260,3 @@ def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:
 def _keep(step: Step, over: threading.Event) -> None:
     while not over.wait(min(RENEW_SECONDS, step.context.lease_seconds / 3)):
         step.renew()
-
-
-def _with_step(workflow: Workflow, index: int, step: StepRecord) -> Workflow:
-    steps = (*workflow.steps[:index], step, *workflow.steps[index + 1 :])
-    return workflow.model_copy(update={"steps": steps})
