@@ -26,7 +26,7 @@ from runtime.errors import (
     RuntimeEngineError,
 )
 from runtime.fidelity import completed, layer_of, require_readable, seen_by_engine, unkept
-from runtime.inspecting import container_info
+from runtime.inspecting import container_info, container_summary
 from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
 from runtime.peek import kinds, peeking
@@ -48,6 +48,7 @@ from runtime.specs import (
     CheckpointSpec,
     ContainerInfo,
     ContainerState,
+    ContainerSummary,
     ImageInfo,
     NetworkAttachment,
     NetworkSpec,
@@ -159,6 +160,12 @@ class PodmanRuntime(DockerRuntime):
         path, operation = f"/containers/{container}/update", f"update of {container!r}"
         with self._libpod.request("POST", path, operation=operation, body=body):
             pass
+
+    def containers(self) -> list[ContainerSummary]:
+        """List every container of the host by libpod's answer: the compatible one hides pods."""
+        return [
+            container_summary(entry) for entry in self._libpod.list("/containers/json", all=True)
+        ]
 
     def network(self, name: str) -> NetworkSpec:
         """Describe a network by libpod's answer: the compatible one hides options and ranges."""

@@ -15,9 +15,11 @@ from storage.errors import (
 from storage.manifest import (
     Archive,
     CheckpointManifest,
+    GroupManifest,
     ImageManifest,
     ImageRef,
     Part,
+    member_checkpoint_id,
     new_checkpoint_id,
     workload_of,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "ArchiveStore",
     "CheckpointManifest",
     "CheckpointNotFoundError",
+    "GroupManifest",
     "ImageManifest",
     "ImageRef",
     "ManifestInvalidError",
@@ -45,6 +48,7 @@ __all__ = [
     "StoreAccessError",
     "StoreConfigError",
     "StoreUnavailableError",
+    "member_checkpoint_id",
     "new_checkpoint_id",
     "open_objects",
     "workload_of",

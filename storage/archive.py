@@ -15,15 +15,22 @@ from storage.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from storage.manifest import Archive, CheckpointManifest, ImageManifest, workload_of
+from storage.manifest import (
+    Archive,
+    CheckpointManifest,
+    GroupManifest,
+    ImageManifest,
+    workload_of,
+)
 from storage.objects import Blob, ObjectStore
 from storage.transfer import Progress, Transfer
 
 PART_BYTES = 16 << 20
 
-_Manifest = TypeVar("_Manifest", CheckpointManifest, ImageManifest)
+_Manifest = TypeVar("_Manifest", CheckpointManifest, GroupManifest, ImageManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
+_GROUPS = "groups"
 _MANIFEST = "manifest.json"
 
 
@@ -81,7 +88,14 @@ class ArchiveStore:
         Publishing the same manifest again is no error. Raises ObjectExistsError when a different
         one has this id.
         """
-        key, data = _checkpoint_key(manifest.id), _dump(manifest)
+        self._publish(_checkpoint_key(manifest.id), manifest)
+
+    def publish_group(self, manifest: GroupManifest) -> None:
+        """Make one of checkpoints that are published already; else as `publish`."""
+        self._publish(_group_key(manifest.id), manifest)
+
+    def _publish(self, key: str, manifest: BaseModel) -> None:
+        data = _dump(manifest)
         try:
             self._objects.put(key, data, if_absent=True)
         except ObjectExistsError:
@@ -102,6 +116,20 @@ class ArchiveStore:
         if manifest.id != checkpoint_id:
             raise ManifestInvalidError(key, f"it belongs to checkpoint {manifest.id}")
         return manifest
+
+    def group(self, checkpoint_id: str) -> GroupManifest:
+        """The manifest of a group's checkpoint; else as `manifest`."""
+        try:
+            return self._load(GroupManifest, _group_key(checkpoint_id))
+        except (ValueError, ObjectNotFoundError) as error:
+            raise CheckpointNotFoundError(checkpoint_id) from error
+
+    def latest_group(self, workload: str) -> GroupManifest:
+        """The group's newest checkpoint. Raises CheckpointNotFoundError, ManifestInvalidError."""
+        keys = [info.key for info in self._objects.list(f"{_GROUPS}/{workload}/")]
+        if not keys:
+            raise CheckpointNotFoundError(workload)
+        return self._load(GroupManifest, max(keys))
 
     def latest(self, workload: str) -> CheckpointManifest:
         """The workload's newest checkpoint, by its id.
@@ -190,6 +218,11 @@ class ArchiveStore:
 def _checkpoint_key(checkpoint_id: str) -> str:
     workload_of(checkpoint_id)
     return f"{_CHECKPOINTS}/{checkpoint_id}/{_MANIFEST}"
+
+
+def _group_key(checkpoint_id: str) -> str:
+    workload_of(checkpoint_id)
+    return f"{_GROUPS}/{checkpoint_id}/{_MANIFEST}"
 
 
 def _image_key(image_id: str) -> str:

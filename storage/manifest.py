@@ -86,6 +86,8 @@ class CheckpointManifest(_Record):
     image: ImageRef
     spec: dict[str, JsonValue] = Field(repr=False)
     volumes: tuple[str, ...] = ()
+    group: str = ""  # the id of the group checkpoint that it is a part of
+    shared_volumes: tuple[str, ...] = ()  # mounted too, but in another member's archive
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
     archive: Archive
@@ -96,6 +98,30 @@ class CheckpointManifest(_Record):
     def _is_of_its_workload(self) -> "CheckpointManifest":
         if workload_of(self.id) != self.workload:
             raise ValueError("id belongs to another workload")
+        return self
+
+
+class GroupManifest(_Record):
+    """Checkpoints of several containers of one moment: written after theirs.
+
+    `kind` says what makes them one ("project", "pod"); `members` are their ids, in the order in
+    which they are brought back.
+    """
+
+    version: Literal[1] = 1
+    id: str
+    workload: Workload
+    kind: str
+    created: UtcDatetime
+    host: str
+    members: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_of_one_moment(self) -> "GroupManifest":
+        if any(
+            member != member_checkpoint_id(self.id, workload_of(member)) for member in self.members
+        ):
+            raise ValueError("a member is of another checkpoint")
         return self
 
 
@@ -120,6 +146,11 @@ def new_checkpoint_id(workload: str, now: datetime) -> str:
     checkpoint_id = f"{workload}/{stamp}-{secrets.token_hex(3)}"
     workload_of(checkpoint_id)
     return checkpoint_id
+
+
+def member_checkpoint_id(group_id: str, workload: str) -> str:
+    """The id of a member's checkpoint: its own name, and the moment of the group's."""
+    return f"{workload}/{group_id.rpartition('/')[2]}"
 
 
 def workload_of(checkpoint_id: str) -> str:

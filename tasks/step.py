@@ -72,6 +72,16 @@ class Step:
         """Ask the record right before an effect that cannot be taken back."""
         self.note()
 
+    def still_ours(self) -> bool:
+        """Ask the record whether this process holds the step, be it cancelled or late."""
+        try:
+            self.note()
+        except SupersededError:
+            return False
+        except (CancelledError, DeadlineError):
+            return True
+        return True
+
     def progress(self, done_bytes: int) -> None:
         """Tell how many bytes have passed; also where a long transfer learns that it must stop."""
         self.check()
