@@ -284,6 +284,11 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
         found.checkpoint = found.checkpoint if spec.keep else None
 
     @faulty
+    def forget_connections(self, addresses: Iterable[str]) -> int:
+        """Know of none."""
+        return 0
+
+    @faulty
     def initialize(self, container: str) -> None:
         """Find the container; its volumes have no owners here."""
         self._find(container)

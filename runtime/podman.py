@@ -10,6 +10,7 @@ from itertools import chain
 from tarfile import TarError
 from typing import Any
 
+from runtime import tracking
 from runtime.building import read_build
 from runtime.canary import run_canary
 from runtime.canary_image import canary_image
@@ -285,6 +286,10 @@ class PodmanRuntime(DockerRuntime):
             )
         except EngineError as error:
             raise RestoreFailedError(container, error.reason) from error
+
+    def forget_connections(self, addresses: Iterable[str]) -> int:
+        """Make this host forget what a restore would be confused by; see CheckpointRuntime."""
+        return tracking.forget(self.socket, addresses)
 
     def initialize(self, container: str) -> None:
         """Set a created container up, all but its process; see CheckpointRuntime."""

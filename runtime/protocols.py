@@ -260,6 +260,13 @@ class CheckpointRuntime(Runtime, Protocol):
     def restore_in_place(self, container: str, spec: RestoreSpec) -> None:
         """Bring a checkpointed container back with its memory, where it was stopped."""
 
+    def forget_connections(self, addresses: Iterable[str]) -> int:
+        """Make this host forget connections from and to addresses that a restore will claim.
+
+        What it remembers of a container that was here before would make its firewall drop the
+        packets of a restored connection. Returns how many it knew; none where it cannot be asked.
+        """
+
     def initialize(self, container: str) -> None:
         """Set a created container up, all but its process: its volumes are mounted and owned.
 

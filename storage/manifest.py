@@ -86,6 +86,7 @@ class CheckpointManifest(_Record):
     image: ImageRef
     spec: dict[str, JsonValue] = Field(repr=False)
     volumes: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()  # that it had in its networks
     group: str = ""  # the id of the group checkpoint that it is a part of
     shared_volumes: tuple[str, ...] = ()  # mounted too, but in another member's archive
     networks: tuple[dict[str, JsonValue], ...] = ()

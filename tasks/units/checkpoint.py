@@ -165,6 +165,7 @@ def _manifest(
             "host": step.record.host,
             "container_id": member.id,
             "image": ImageRef(name=container.image, id=container.image_id, archived=stored),
+            "addresses": [a for network in container.networks for a in network.addresses],
             "archive": archive,
             "statistics": dict(statistics),
             "facts": runtime.capabilities().model_dump(mode="json"),

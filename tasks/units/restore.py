@@ -34,11 +34,15 @@ def _restore_all(
     step: Step, runtime: CheckpointRuntime, found: tuple[CheckpointManifest, ...]
 ) -> list[str]:
     """One after the other, in their order; only then may one's health depend on another's."""
+    addresses = [address for manifest in found for address in manifest.addresses]
     containers: list[str] = []
     done_bytes = 0
+    runtime.forget_connections(addresses)
     for manifest in found:
         containers.append(_restore(step, runtime, manifest, done_bytes))
         done_bytes += manifest.archive.raw_size
+    # What the first one sent while the others were on their way is half a conversation.
+    runtime.forget_connections(addresses)
     for container in containers:
         wait_healthy(step, container, restored=True)
     return containers

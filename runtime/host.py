@@ -1,4 +1,4 @@
-"""The host's files as the engine sees them, whatever namespaces lie between it and this process."""
+"""The engine's process, and the host's files as it sees them, whatever namespaces lie between."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
     Every thread of it is tried: Podman unpacks archives in a thread that has changed its root for
     good, and where this was the first thread, the process's own root shows a container's files.
     """
-    threads = sorted(Path(f"/proc/{_listener(socket)}/task").glob("*/root"))
+    threads = sorted(Path(f"/proc/{listener(socket)}/task").glob("*/root"))
     for place in (*(root / path.lstrip("/") for root in threads), Path(path)):
         if os.access(place, os.R_OK | os.X_OK):
             return place
     return None
 
 
-def _listener(socket: str) -> int:
+def listener(socket: str) -> int:
     """The process that listens on ``socket``, as our process ids go; 0 if it has none."""
     with sockets.socket(sockets.AF_UNIX) as connection:
         # The kernel's own limit: Python's would end at once where the engine's queue is full.
