@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket as sockets
 import struct
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 _CREDENTIALS = struct.Struct("3i")  # process, user and group id: unix(7), SO_PEERCRED
@@ -26,6 +28,20 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
         if os.access(place, os.R_OK | os.X_OK):
             return place
     return None
+
+
+def network_of_engine(socket: str) -> Path | None:
+    """Find the network namespace of the process that listens on ``socket``; None if unseen.
+
+    It is the one that most of its threads are in: Podman enters a container's in a thread of its
+    own, and where that was the first thread, it never comes back.
+    """
+    threads = sorted(Path(f"/proc/{listener(socket)}/task").glob("*/ns/net"))
+    found: Counter[Path] = Counter()
+    with suppress(OSError):
+        found.update(thread.readlink() for thread in threads)
+    most = {place for place, _ in found.most_common(1)}
+    return next((thread for thread in threads if thread.readlink() in most), None)
 
 
 def listener(socket: str) -> int:

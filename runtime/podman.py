@@ -10,7 +10,7 @@ from itertools import chain
 from tarfile import TarError
 from typing import Any
 
-from runtime import tracking
+from runtime import host_network
 from runtime.building import read_build
 from runtime.canary import run_canary
 from runtime.canary_image import canary_image
@@ -287,9 +287,22 @@ class PodmanRuntime(DockerRuntime):
         except EngineError as error:
             raise RestoreFailedError(container, error.reason) from error
 
+    @contextmanager
+    def kept_apart(self, networks: Iterable[str]) -> Iterator[Callable[[], None]]:
+        """Cut restored containers off until all are there; see CheckpointRuntime."""
+        apart = host_network.Apart(self.socket, filter(None, map(self._bridge, networks)))
+        try:
+            yield apart.block
+        finally:
+            apart.release()
+
+    def _bridge(self, network: str) -> str:
+        answer = self._libpod.json(f"/networks/{network}/json", operation=f"inspect of {network!r}")
+        return str(answer.get("network_interface") or "")
+
     def forget_connections(self, addresses: Iterable[str]) -> int:
         """Make this host forget what a restore would be confused by; see CheckpointRuntime."""
-        return tracking.forget(self.socket, addresses)
+        return host_network.forget(self.socket, addresses)
 
     def initialize(self, container: str) -> None:
         """Set a created container up, all but its process; see CheckpointRuntime."""

@@ -49,7 +49,7 @@ def checkpoint(step: Step) -> Result:
         runtime.update_restart_policy(member.id, RestartPolicy())
     with _dumped(runtime, source) as dumps:
         if stay:
-            in_parallel(source.members, lambda member: _bring_back(runtime, member))
+            _bring_back(runtime, source)
         archives = _stored(step, dumps)
     step.fence()
     for member in source.members:
@@ -67,28 +67,36 @@ def resume(step: Step) -> Result:
     """Make the source's containers run again, with their memory unless that is lost."""
     runtime, source = engine(step), source_facts(step.workflow)
     step.fence()
-    kept = dict(in_parallel(source.members, lambda member: _resumed(runtime, member)))
+    kept = _bring_back(runtime, source)
     for member in source.members:
-        wait_healthy(step, member.id, restored=kept[member.name])
-    return {"memory_kept": all(kept.values())}
+        wait_healthy(step, member.id, restored=member.name in kept)
+    return {"memory_kept": len(kept) == len(source.members)}
 
 
-def _resumed(runtime: CheckpointRuntime, member: MemberFacts) -> tuple[str, bool]:
+def _bring_back(runtime: CheckpointRuntime, source: SourceFacts) -> set[str]:
+    """Make all of them run again; return the names of those that still have their memory."""
+    joined = {n.network.name for m in source.members for n in m.container.networks}
+    kept = set()
+    with runtime.kept_apart(joined if len(source.members) > 1 else ()) as cut_off:
+        for member in source.members:
+            if _runs_again(runtime, member):
+                kept.add(member.name)
+            cut_off()
+    for member in source.members:
+        runtime.update_restart_policy(member.id, member.restart)
+    return kept
+
+
+def _runs_again(runtime: CheckpointRuntime, member: MemberFacts) -> bool:
+    """Make it run; say whether its memory is what it was."""
     info = runtime.inspect(member.id)
-    kept = True
-    if info.state is not ContainerState.RUNNING:
-        if info.checkpointed:
-            runtime.restore_in_place(member.id, RestoreSpec())
-        else:
-            runtime.start(member.id)
-            kept = False
-    runtime.update_restart_policy(member.id, member.restart)
-    return member.name, kept
-
-
-def _bring_back(runtime: CheckpointRuntime, member: MemberFacts) -> None:
-    runtime.restore_in_place(member.id, RestoreSpec())
-    runtime.update_restart_policy(member.id, member.restart)
+    if info.state is ContainerState.RUNNING:
+        return True
+    if info.checkpointed:
+        runtime.restore_in_place(member.id, RestoreSpec())
+    else:
+        runtime.start(member.id)
+    return info.checkpointed
 
 
 @contextmanager

@@ -34,16 +34,21 @@ def _restore_all(
     step: Step, runtime: CheckpointRuntime, found: tuple[CheckpointManifest, ...]
 ) -> list[str]:
     """One after the other, in their order; only then may one's health depend on another's."""
+    for manifest in found:
+        ensure_networks(runtime, RunSpec.model_validate(manifest.spec), manifest.networks)
+    networks = {str(network["name"]) for manifest in found for network in manifest.networks}
     addresses = [address for manifest in found for address in manifest.addresses]
     containers: list[str] = []
     done_bytes = 0
-    runtime.forget_connections(addresses)
-    for manifest in found:
-        containers.append(_restore(step, runtime, manifest, done_bytes))
-        done_bytes += manifest.archive.raw_size
-    # What the first one sent while the others were on their way is half a conversation.
-    runtime.forget_connections(addresses)
-    for container in containers:
+    with runtime.kept_apart(networks if len(found) > 1 else ()) as cut_off:
+        for manifest in found:
+            containers.append(_restore(step, runtime, manifest, done_bytes))
+            cut_off()
+            done_bytes += manifest.archive.raw_size
+        runtime.forget_connections(addresses)
+    for container, manifest in zip(containers, found, strict=True):
+        policy = RunSpec.model_validate(manifest.spec).restart
+        runtime.update_restart_policy(container, policy)
         wait_healthy(step, container, restored=True)
     return containers
 
@@ -51,14 +56,10 @@ def _restore_all(
 def _restore(
     step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest, before: int
 ) -> str:
-    spec = RunSpec.model_validate(manifest.spec)
-    ensure_networks(runtime, spec, manifest.networks)
     chunks = step.context.archives.read(
         manifest.archive, progress=lambda done: step.progress(before + done)
     )
-    container = runtime.restore(chunks, _options(step.workflow, manifest), archive=manifest.id)
-    runtime.update_restart_policy(container, spec.restart)
-    return container
+    return runtime.restore(chunks, _options(step.workflow, manifest), archive=manifest.id)
 
 
 def _options(workflow: Workflow, manifest: CheckpointManifest) -> RestoreSpec:
