@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pyroute2 import IPRoute, NetlinkError, NFCTSocket
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
@@ -22,14 +22,14 @@ from pyroute2.netns import setns
 
 from runtime.host import network_of_engine
 
-# States of a bridge's port: linux/if_bridge.h
-_FORWARDING, _BLOCKING = 3, 4
-
+UpDown = Literal["up", "down"]
 Done = TypeVar("Done")
 
 
 class Apart:
     """Containers that are kept from reaching anybody through their bridges, until ``release``.
+
+    Their cables are pulled at the host's end: addresses, routes and connections outlive that.
 
     ``bridges`` are interfaces' names. Where this process may not change the host's network, nothing
     is kept apart, and ``effective`` is False.
@@ -46,19 +46,19 @@ class Apart:
     def block(self) -> None:
         """Cut off whoever came to the bridges since the beginning."""
         new = (self._ports() or set()) - self._before - self._blocked
-        if new and self._set(new, _BLOCKING):
+        if new and self._set(new, "down"):
             self._blocked |= new
 
     def release(self) -> None:
         """Let them all talk."""
         if self._blocked:
-            self._set(self._blocked, _FORWARDING)
+            self._set(self._blocked, "up")
             self._blocked.clear()
 
     def _ports(self) -> set[int] | None:
         return _inside(self._socket, lambda: _ports(self._bridges)) if self._bridges else None
 
-    def _set(self, ports: set[int], state: int) -> bool:
+    def _set(self, ports: set[int], state: UpDown) -> bool:
         return _inside(self._socket, lambda: _set_state(ports, state)) is not None
 
 
@@ -97,11 +97,11 @@ def _ports(bridges: frozenset[str]) -> set[int]:
     return {link["index"] for link in found if link.get_attr("IFLA_MASTER") in masters}
 
 
-def _set_state(ports: set[int], state: int) -> bool:
+def _set_state(ports: set[int], state: UpDown) -> bool:
     with IPRoute() as links:
         for port in ports:
             with suppress(NetlinkError):  # the port went away
-                links.brport("set", index=port, state=state)
+                links.link("set", index=port, state=state)
     return True
 
 
