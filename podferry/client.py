@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from podferry.locate import Locator
 from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
-from storage import CheckpointManifest, new_checkpoint_id
+from storage import CheckpointManifest, new_archive_prefix, new_checkpoint_id
 from tasks import control
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
@@ -226,7 +226,7 @@ class Client:
         self._registry.require_control()
         chunks = build_context(context, containerfile=spec.containerfile)
         name = containerfile_name(context, spec.containerfile)
-        stored = self._archives.write(f"contexts/{workflow.id}", chunks)
+        stored = self._archives.write(new_archive_prefix(f"contexts/{workflow.id}"), chunks)
         sent = spec.model_copy(update={"containerfile": name})
         request = BuildRequest(spec=sent, context=stored)
         try:

@@ -1,9 +1,12 @@
 """Checkpoint archives: streams in parts, verified, in S3, a local directory or memory."""
 
 from storage.archive import PART_BYTES, ArchiveStore
+from storage.compression import Compression
 from storage.errors import (
     ArchiveDamagedError,
     CheckpointNotFoundError,
+    KeyFileError,
+    KeyMissingError,
     ManifestInvalidError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -12,12 +15,14 @@ from storage.errors import (
     StoreConfigError,
     StoreUnavailableError,
 )
+from storage.keyfile import KeyFile
+from storage.keys import UNENCRYPTED, Key, Keyring, StaticKeyring
 from storage.manifest import (
     Archive,
     CheckpointManifest,
     ImageManifest,
     ImageRef,
-    Part,
+    new_archive_prefix,
     new_checkpoint_id,
     workload_of,
 )
@@ -27,24 +32,32 @@ from storage.open import open_objects
 
 __all__ = [
     "PART_BYTES",
+    "UNENCRYPTED",
     "Archive",
     "ArchiveDamagedError",
     "ArchiveStore",
     "CheckpointManifest",
     "CheckpointNotFoundError",
+    "Compression",
     "ImageManifest",
     "ImageRef",
+    "Key",
+    "KeyFile",
+    "KeyFileError",
+    "KeyMissingError",
+    "Keyring",
     "ManifestInvalidError",
     "MemoryObjectStore",
     "ObjectExistsError",
     "ObjectInfo",
     "ObjectNotFoundError",
     "ObjectStore",
-    "Part",
+    "StaticKeyring",
     "StorageError",
     "StoreAccessError",
     "StoreConfigError",
     "StoreUnavailableError",
+    "new_archive_prefix",
     "new_checkpoint_id",
     "open_objects",
     "workload_of",

@@ -31,16 +31,6 @@ def cut(chunks: Iterable[Blob], size: int) -> Generator[bytearray, None, None]:
         yield piece
 
 
-def bounded(chunks: Iterable[Blob], size: int) -> Iterator[bytes]:
-    """Pass a stream on in pieces of at most `size` bytes, without waiting to fill them."""
-    for chunk in chunks:
-        if isinstance(chunk, bytes) and len(chunk) <= size:
-            yield chunk
-        else:
-            for start in range(0, len(chunk), size):
-                yield bytes(memoryview(chunk)[start : start + size])
-
-
 @contextlib.contextmanager
 def worker_pool(threads: int, name: str, *, wait: bool = True) -> Iterator[Executor]:
     """A pool that at the end starts nothing more and, if `wait`, lets what runs finish."""
