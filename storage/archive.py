@@ -72,6 +72,15 @@ class ArchiveStore:
         self._keys.current()
         self._objects.check()
 
+    @property
+    def key_id(self) -> str:
+        """The id of the key that new archives are sealed with."""
+        return self._keys.current().id
+
+    def require_key(self, key_id: str) -> None:
+        """Return when what is sealed with this key can be read here. Raises KeyMissingError."""
+        self._keys.find(key_id)
+
     def write(
         self, prefix: str, chunks: Iterable[Blob], *, progress: Progress | None = None
     ) -> Archive:
@@ -102,9 +111,9 @@ class ArchiveStore:
 
         As `read`, but what is missing is waited for: the header, the next part, and in the end the
         checkpoint's manifest; without one that names this very archive the last piece is never
-        passed on. `alive` is called at each look while waiting; what it raises (the writer has
-        failed, was superseded, or takes too long) ends the stream. Raises ArchiveDamagedError,
-        ManifestInvalidError, KeyMissingError.
+        passed on. Once there is a manifest, no part is waited for. `alive` is called at each look
+        while waiting; what it raises (the writer has failed, was superseded, or takes too long)
+        ends the stream. Raises ArchiveDamagedError, ManifestInvalidError, KeyMissingError.
         """
 
         def published() -> Archive | None:

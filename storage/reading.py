@@ -18,7 +18,6 @@ from storage.transfer import Meter, Progress
 
 Alive = Callable[[], None]
 Published = Callable[[], Archive | None]
-Missing = Callable[[str], None]
 
 _FIRST_WAIT_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 0.3
@@ -34,34 +33,21 @@ class Reader:
 
     def read(self, archive: Archive, progress: Progress | None) -> Generator[bytes, None, None]:
         """See ArchiveStore.read."""
-
-        def missing(what: str) -> None:
-            raise ArchiveDamagedError(archive.prefix, f"{what} is missing")
-
-        return self._stream(archive.prefix, lambda: archive, missing, progress)
+        return self.follow(archive.prefix, lambda: archive, lambda: None, progress)
 
     def follow(
         self, prefix: str, published: Published, alive: Alive, progress: Progress | None
     ) -> Generator[bytes, None, None]:
         """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
-        return self._stream(prefix, published, _Patience(alive), progress)
-
-    def _stream(
-        self, prefix: str, published: Published, missing: Missing, progress: Progress | None
-    ) -> Generator[bytes, None, None]:
-        """The stream, its last piece when it agrees with what was published.
-
-        `missing` is called with what is not in the store yet, and again and again until it is.
-        """
-        header, sha256 = self._header(prefix, missing)
+        source = _Source(self._objects, prefix, published, alive)
+        header, sha256 = self._open_header(prefix, source.header())
         archive = published()
         if archive and (archive.prefix, archive.header_sha256) != (prefix, sha256):
             raise ArchiveDamagedError(prefix, "its header is not the one that its manifest names")
         opener, meter, last = Opener(header), Meter(progress), b""
         # does not wait: a slow server must not delay a caller that has stopped reading
         with worker_pool(self._parallel, "get", wait=False) as pool:
-            numbers = _expected_parts(archive, header)
-            parts = self._parts(pool, prefix, numbers, missing)
+            parts = source.parts(pool, _expected_parts(archive, header), ahead=self._parallel)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last
@@ -73,35 +59,63 @@ class Reader:
             segments=opener.segments,
             raw_size=meter.size,
         )
-        while (archive := published()) is None:
-            missing("its manifest")
-        if archive != found:
+        if source.archive() != found:
             raise ArchiveDamagedError(prefix, "it does not agree with its manifest")
         if last:
             yield last
 
-    def _header(self, prefix: str, missing: Missing) -> tuple[Header, str]:
-        while (data := self._get(header_key(prefix))) is None:
-            missing("its header")
+    def _open_header(self, prefix: str, data: bytes) -> tuple[Header, str]:
         try:
             body = open_record("archive", prefix, data, self._keys)
         except ValueError as error:
             raise ArchiveDamagedError(prefix, f"its header: {error}") from error
         return load_header(prefix, body)
 
-    def _parts(
-        self, pool: Executor, prefix: str, numbers: Iterable[int], missing: Missing
-    ) -> Iterator[bytes]:
+
+class _Source:
+    """The stored objects of one archive, each waited for as long as its writer is alive."""
+
+    def __init__(
+        self, objects: ObjectStore, prefix: str, published: Published, alive: Alive
+    ) -> None:
+        self._objects = objects
+        self._prefix = prefix
+        self._published = published
+        self._alive = alive
+
+    def header(self) -> bytes:
+        """The sealed header."""
+        return self._await(header_key(self._prefix))
+
+    def parts(self, pool: Executor, numbers: Iterable[int], *, ahead: int) -> Iterator[bytes]:
         """The parts in order; those that are there already are fetched ahead, in parallel."""
 
-        def fetch(number: int) -> tuple[int, bytes | None]:
-            return number, self._get(part_key(prefix, number))
+        def fetch(number: int) -> tuple[str, bytes | None]:
+            key = part_key(self._prefix, number)
+            return key, self._get(key)
 
-        for number, data in ordered_map(pool, fetch, numbers, ahead=self._parallel):
-            while data is None:
-                missing(f"part {number}")
-                _, data = fetch(number)
-            yield data
+        for key, data in ordered_map(pool, fetch, numbers, ahead=ahead):
+            yield self._await(key) if data is None else data
+
+    def archive(self) -> Archive:
+        """What the manifest names."""
+        waits = _waits(self._alive)
+        while (archive := self._published()) is None:
+            next(waits)
+        return archive
+
+    def _await(self, key: str) -> bytes:
+        waits = _waits(self._alive)
+        while True:
+            # asked before the look that decides: a manifest is published after all the rest
+            complete = self._published() is not None
+            data = self._get(key)
+            if data is not None:
+                return data
+            if complete:
+                what = key.removeprefix(f"{self._prefix}/")
+                raise ArchiveDamagedError(self._prefix, f"{what} is missing")
+            next(waits)
 
     def _get(self, key: str) -> bytes | None:
         try:
@@ -110,20 +124,14 @@ class Reader:
             return None
 
 
-class _Patience:
-    """Waits, each time longer for the same thing, as long as its writer is alive."""
-
-    def __init__(self, alive: Alive) -> None:
-        self._alive = alive
-        self._awaited = ""
-        self._seconds = _FIRST_WAIT_SECONDS
-
-    def __call__(self, what: str) -> None:
-        if what != self._awaited:
-            self._awaited, self._seconds = what, _FIRST_WAIT_SECONDS
-        self._alive()
-        time.sleep(self._seconds)
-        self._seconds = min(2 * self._seconds, _LONGEST_WAIT_SECONDS)
+def _waits(alive: Alive) -> Iterator[None]:
+    """Waits, each longer than the one before, as long as the writer is alive."""
+    seconds = _FIRST_WAIT_SECONDS
+    while True:
+        alive()
+        time.sleep(seconds)
+        yield
+        seconds = min(2 * seconds, _LONGEST_WAIT_SECONDS)
 
 
 def _expected_parts(archive: Archive | None, header: Header) -> Iterable[int]:

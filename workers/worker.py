@@ -42,7 +42,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
-    _make_keys(settings)
+    make_keys(settings)
     archives = settings.archives()
     archives.check()
     context = Context(
@@ -56,7 +56,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     return _serve(app, settings, control, _background(settings, control))
 
 
-def _make_keys(settings: Settings) -> None:
+def make_keys(settings: Settings) -> None:
     """At the first start, make the key file that nobody configured, and say where it is."""
     keys = settings.key_ring()
     if settings.encryption == "on" and settings.key_file is None and keys.create():

@@ -82,7 +82,7 @@ def test_missing_part_is_damage(archives: ArchiveStore, objects: ObjectStore) ->
     archive = archives.write("prefix", [RAW])
     objects.delete("prefix/parts/000002")
 
-    with pytest.raises(ArchiveDamagedError, match="part 2 is missing"):
+    with pytest.raises(ArchiveDamagedError, match="parts/000002 is missing"):
         list(archives.read(archive))
 
 

@@ -228,6 +228,18 @@ def test_a_damaged_part_is_refused_before_there_is_a_manifest(relay: Relay) -> N
         relay.read()
 
 
+def test_a_part_that_is_missing_is_not_waited_for_once_there_is_a_manifest(
+    relay: Relay, thread: ThreadPoolExecutor
+) -> None:
+    archive = relay.archives.write(relay.prefix, [noise(500_000)])
+    relay.objects.delete(f"{relay.prefix}/parts/000002")
+    found = following(relay, thread)
+    relay.publish(archive)
+
+    with pytest.raises(ArchiveDamagedError, match="parts/000002 is missing"):
+        found.result(PATIENCE_SECONDS)
+
+
 def test_a_closed_reader_stops_looking(relay: Relay) -> None:
     threads = set(threading.enumerate())
     stream = relay.archives.follow(relay.id, relay.prefix, alive=relay.alive)
