@@ -17,17 +17,19 @@ def cut(chunks: Iterable[Blob], size: int) -> Generator[bytearray, None, None]:
 
     Every piece is a buffer of its own, so that a source may reuse its chunks.
     """
-    piece = bytearray()
+    piece, filled = bytearray(size), 0
     for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
-            fitting = rest[: size - len(piece)]
-            piece += fitting
+            fitting = rest[: size - filled]
+            piece[filled : filled + len(fitting)] = fitting
+            filled += len(fitting)
             rest = rest[len(fitting) :]
-            if len(piece) == size:
+            if filled == size:
                 yield piece
-                piece = bytearray()
-    if piece:
+                piece, filled = bytearray(size), 0
+    if filled:
+        del piece[filled:]
         yield piece
 
 

@@ -47,7 +47,7 @@ class Writer:
         sealed = seal_record("archive", prefix, body, self._keys)
         put_once(self._objects, header_key(prefix), sealed)
         meter, sealer, chooser = Meter(progress), Sealer(header), Chooser(self._compression)
-        self._upload(prefix, sealer.parts(encode(meter.watch(chunks), chooser)), chooser)
+        self._upload(prefix, encode(meter.watch(chunks), chooser), sealer, chooser)
         return Archive(
             prefix=prefix,
             header_sha256=header_sha256,
@@ -56,21 +56,25 @@ class Writer:
             raw_size=meter.size,
         )
 
-    def _upload(self, prefix: str, parts: Iterator[bytearray], chooser: Chooser) -> None:
-        """Store the parts; when that or their source fails, delete what was stored."""
+    def _upload(
+        self, prefix: str, chunks: Iterable[Blob], sealer: Sealer, chooser: Chooser
+    ) -> None:
+        """Store the sealed parts; when that or their source fails, delete what was stored."""
         started: list[str] = []
         finished: list[str] = []
 
         def numbered() -> Generator[tuple[str, bytearray], None, None]:
-            for number, part in enumerate(parts):
+            for number, part in enumerate(sealer.parts(chunks)):
                 if number:  # the first finds no upload under way, which tells nothing
                     chooser.uploading(len(started) - len(finished), self._parallel)
                 started.append(part_key(prefix, number))
                 yield started[-1], part
 
         def put(work: tuple[str, bytearray]) -> None:
-            self._objects.put(*work)
-            finished.append(work[0])
+            key, part = work
+            self._objects.put(key, part)
+            sealer.reuse(part)
+            finished.append(key)
 
         try:
             # waits: an upload that outlives the deletion of its part would leave an orphan
