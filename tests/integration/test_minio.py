@@ -15,7 +15,7 @@ from storage import (
     StoreUnavailableError,
     open_objects,
 )
-from tests.services import MinioServer, free_port, minio_server
+from tests.services import S3Server, free_port, minio_server
 from tests.unit.storage.samples import noise, store_checkpoint
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -23,23 +23,21 @@ PART = 1 << 20
 
 
 @pytest.fixture
-def minio() -> Iterator[MinioServer]:
+def minio() -> Iterator[S3Server]:
     with minio_server() as server:
         yield server
 
 
 @pytest.fixture
-def objects(minio: MinioServer) -> Iterator[ObjectStore]:
-    store = open_objects(
-        minio.url("podferry"), access_key=minio.access_key, secret_key=minio.secret_key
-    )
+def objects(minio: S3Server) -> Iterator[ObjectStore]:
+    store = minio.objects("podferry")
     store.check()
     with contextlib.closing(store):
         yield store
 
 
 def test_server_killed_during_an_upload_is_reported(
-    minio: MinioServer, objects: ObjectStore
+    minio: S3Server, objects: ObjectStore
 ) -> None:
     archives = ArchiveStore(objects, part_bytes=PART, codec="none")
     kept = store_checkpoint(archives)
@@ -59,7 +57,7 @@ def test_server_killed_during_an_upload_is_reported(
 
 
 def test_server_killed_during_a_download_is_reported(
-    minio: MinioServer, objects: ObjectStore
+    minio: S3Server, objects: ObjectStore
 ) -> None:
     archives = ArchiveStore(objects, part_bytes=PART, codec="none")
     stream = archives.read(archives.write("prefix", [noise(20 * PART)]))
@@ -71,7 +69,7 @@ def test_server_killed_during_a_download_is_reported(
         list(stream)
 
 
-def test_restarted_server_is_found_again(minio: MinioServer, objects: ObjectStore) -> None:
+def test_restarted_server_is_found_again(minio: S3Server, objects: ObjectStore) -> None:
     objects.put("key", b"data")
 
     minio.server.kill()
@@ -88,17 +86,15 @@ def test_server_that_does_not_run_is_named() -> None:
         objects.check()
 
 
-def test_wrong_key_is_refused(minio: MinioServer) -> None:
-    objects = open_objects(minio.url("podferry"), access_key=minio.access_key, secret_key="wrong")
+def test_wrong_key_is_refused(minio: S3Server) -> None:
+    objects = minio.objects("podferry", secret_key="wrong")
 
     with contextlib.closing(objects), pytest.raises(StoreAccessError):
         objects.check()
 
 
-def test_missing_bucket_is_reported_until_check_creates_it(minio: MinioServer) -> None:
-    objects = open_objects(
-        minio.url("missing"), access_key=minio.access_key, secret_key=minio.secret_key
-    )
+def test_missing_bucket_is_reported_until_check_creates_it(minio: S3Server) -> None:
+    objects = minio.objects("missing")
 
     with contextlib.closing(objects):
         with pytest.raises(StoreConfigError, match="no existing bucket"):
