@@ -36,9 +36,7 @@ def objects(minio: S3Server) -> Iterator[ObjectStore]:
         yield store
 
 
-def test_server_killed_during_an_upload_is_reported(
-    minio: S3Server, objects: ObjectStore
-) -> None:
+def test_server_killed_during_an_upload_is_reported(minio: S3Server, objects: ObjectStore) -> None:
     archives = ArchiveStore(objects, part_bytes=PART, codec="none")
     kept = store_checkpoint(archives)
 
@@ -56,9 +54,7 @@ def test_server_killed_during_an_upload_is_reported(
     assert b"".join(archives.read(kept.archive)) == b"state"
 
 
-def test_server_killed_during_a_download_is_reported(
-    minio: S3Server, objects: ObjectStore
-) -> None:
+def test_server_killed_during_a_download_is_reported(minio: S3Server, objects: ObjectStore) -> None:
     archives = ArchiveStore(objects, part_bytes=PART, codec="none")
     stream = archives.read(archives.write("prefix", [noise(20 * PART)]))
     next(stream)

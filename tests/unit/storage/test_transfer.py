@@ -161,9 +161,9 @@ class CountingObjectStore(MemoryObjectStore):
         super().__init__()
         self.gets = 0
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         self.gets += 1
-        return super().get(key)
+        return super().get(key, max_bytes=max_bytes)
 
 
 def test_parts_are_not_fetched_further_ahead_than_memory_allows() -> None:
@@ -183,8 +183,8 @@ class HangingObjectStore(CountingObjectStore):
         super().__init__()
         self.released = threading.Event()
 
-    def get(self, key: str) -> bytes:
-        data = super().get(key)
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        data = super().get(key, max_bytes=max_bytes)
         if int(key[-6:]) >= 2:
             self.released.wait()
         return data
