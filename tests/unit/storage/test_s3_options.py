@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from storage import StoreConfigError, open_objects
+from tests.certificates import make_certificate
 
 HTTP = "s3+http://minio.example.net:9000/podferry"
 HTTPS = "s3+https://minio.example.net/podferry"
@@ -11,11 +12,8 @@ KEYS = {"access_key": "key", "secret_key": "hunter2"}
 
 
 @pytest.fixture
-def certificates() -> Path:
-    """A file of real certificates."""
-    import certifi
-
-    return Path(certifi.where())
+def certificates(tmp_path: Path) -> Path:
+    return make_certificate(tmp_path)
 
 
 @pytest.mark.parametrize(
