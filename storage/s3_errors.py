@@ -68,7 +68,7 @@ def status_of(error: ClientError) -> int:
 def _refusal(error: ClientError, url: str, key: str) -> StorageError:
     """What an answer with an error status means."""
     status, code = status_of(error), error.response["Error"].get("Code", "")
-    if code in _SETTINGS or code.startswith("KMS."):
+    if code in _SETTINGS or code.lower().startswith("kms"):  # KMS.Disabled…, kms:KeyNotFound
         setting, reason = _SETTINGS.get(code, ("object store KMS key", "the key cannot be used"))
         return StoreConfigError(setting, f"{reason} ({url}: {_line(error)})")
     if status == 404:
