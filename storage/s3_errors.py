@@ -110,4 +110,5 @@ def _handshake(error: TlsError, url: str) -> StorageError:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # botocore counts only its own retries, and makes none here
+    return " ".join(str(error).replace(" (reached max retries: 0)", "").split())

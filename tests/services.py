@@ -103,11 +103,15 @@ class RedisServer:
 
 @contextlib.contextmanager
 def minio_server(
-    *, certificates: Path | None = None, environment: Mapping[str, str] | None = None
+    *,
+    certificates: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    data: Path | None = None,
 ) -> Iterator[S3Server]:
     """A MinIO of its own, empty, with random keys. Skips the test when there is no MinIO here.
 
-    With `certificates` (a directory with public.crt and private.key) it speaks TLS.
+    With `certificates` (a directory with public.crt and private.key) it speaks TLS; `data` is
+    where it keeps objects.
     """
     binary = _s3_binary("minio")
     address = f"127.0.0.1:{free_port()}"
@@ -116,7 +120,10 @@ def minio_server(
     tls = ["--certs-dir", str(certificates)] if certificates else []
     with _directory() as directory:
         server = Server(
-            command=[binary, "server", "--quiet", "--address", address, *tls, f"{directory}/data"],
+            command=[
+                *(binary, "server", "--quiet", "--address", address, *tls),
+                str(data or directory / "data"),
+            ],
             environment={
                 "MINIO_ROOT_USER": access_key,
                 "MINIO_ROOT_PASSWORD": secret_key,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tenacity import wait_none
 
 from storage import (
     ArchiveStore,
@@ -15,6 +16,7 @@ from storage import (
     StoreUnavailableError,
     open_objects,
 )
+from storage.s3 import _PATIENCE
 from tests.services import S3Server, free_port, minio_server
 from tests.unit.storage.samples import noise, store_checkpoint
 
@@ -36,6 +38,12 @@ def objects(minio: S3Server) -> Iterator[ObjectStore]:
         yield store
 
 
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.s3._PATIENCE", _PATIENCE.copy(wait=wait_none()))
+
+
+@pytest.mark.usefixtures("no_waiting")
 def test_server_killed_during_an_upload_is_reported(minio: S3Server, objects: ObjectStore) -> None:
     archives = ArchiveStore(objects, part_bytes=PART, codec="none")
     kept = store_checkpoint(archives)
@@ -54,6 +62,7 @@ def test_server_killed_during_an_upload_is_reported(minio: S3Server, objects: Ob
     assert b"".join(archives.read(kept.archive)) == b"state"
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_server_killed_during_a_download_is_reported(minio: S3Server, objects: ObjectStore) -> None:
     archives = ArchiveStore(objects, part_bytes=PART, codec="none")
     stream = archives.read(archives.write("prefix", [noise(20 * PART)]))
@@ -74,6 +83,7 @@ def test_restarted_server_is_found_again(minio: S3Server, objects: ObjectStore) 
     assert objects.get("key") == b"data"
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_server_that_does_not_run_is_named() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     objects = open_objects(f"s3+{endpoint}/podferry", access_key="key", secret_key="secret")

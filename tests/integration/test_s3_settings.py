@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import secrets
 import socket
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 
-from storage import StoreConfigError
+from storage import ArchiveStore, StoreAccessError, StoreConfigError
 from storage.s3 import S3ObjectStore
+from tests.acceptance.console import blocks
+from tests.lab import ROOT
 from tests.services import S3Server, minio_server
+from tests.unit.storage.samples import store_checkpoint
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 KMS_KEY = "podferry-key"
@@ -98,6 +103,62 @@ def test_wrong_region_is_put_right(minio: S3Server) -> None:
         objects.put("key", b"data")
 
         assert objects.get("key") == b"data"
+
+
+def documented(key: str) -> str:
+    """The JSON block of the document that has this key."""
+    (block,) = (text for text in blocks(ROOT / "docs" / "storage.md", "json") if key in text)
+    return block
+
+
+def test_documented_policy_is_enough_and_temporary_keys_work(plain_minio: S3Server) -> None:
+    with opened(plain_minio, region=None) as everything:
+        everything.check()
+    sts = boto3.client(
+        "sts",
+        endpoint_url=plain_minio.endpoint,
+        aws_access_key_id=plain_minio.access_key,
+        aws_secret_access_key=plain_minio.secret_key,
+        region_name="us-east-1",
+    )
+    with contextlib.closing(sts):
+        given = sts.assume_role(
+            RoleArn="arn:aws:iam::123456789012:role/podferry",
+            RoleSessionName="podferry",
+            Policy=documented("Statement"),
+        )["Credentials"]
+    keys = {"access_key": given["AccessKeyId"], "secret_key": given["SecretAccessKey"]}
+
+    with opened(plain_minio, region=None, **keys, session_token=given["SessionToken"]) as objects:
+        objects.check()
+        archives = ArchiveStore(objects)
+        saved = store_checkpoint(archives)
+        assert archives.checkpoints() == [saved]
+        assert b"".join(archives.read(saved.archive)) == b"state"
+        assert not objects.exists("missing")
+        archives.delete_checkpoint(saved.id)
+        assert list(objects.list("")) == []
+    with (
+        contextlib.closing(
+            plain_minio.objects("another", **keys, session_token=given["SessionToken"])
+        ) as another,
+        pytest.raises(StoreAccessError),
+    ):
+        another.check()
+    with opened(plain_minio, region=None, **keys) as tokenless, pytest.raises(StoreAccessError):
+        tokenless.check()
+
+
+def test_documented_lifecycle_rule_is_taken(plain_minio: S3Server) -> None:
+    with opened(plain_minio, region=None) as objects:
+        objects.check()
+        client = objects._client()
+        client.put_bucket_lifecycle_configuration(
+            Bucket="podferry", LifecycleConfiguration=json.loads(documented("Rules"))
+        )
+        (rule,) = client.get_bucket_lifecycle_configuration(Bucket="podferry")["Rules"]
+
+    assert rule["ID"] == "podferry"
 
 
 @pytest.mark.parametrize("encryption", ["AES256", "aws:kms"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ from storage import (
 from storage.s3 import _PATIENCE
 from tests.certificates import make_certificate
 from tests.faults import Fault, FaultyProxy, faulty_proxy
+from tests.lab import missing
 from tests.network import network_with_a_slow_loopback
 from tests.services import S3Server, minio_server
 from tests.unit.storage.samples import noise, store_checkpoint
@@ -285,23 +287,48 @@ def test_wrong_clock_of_this_host_is_named(
         objects.check()
 
 
-def test_full_disk_leaves_no_part(tmp_path: Path) -> None:
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={12 * PART}", "tmpfs", str(tmp_path)], check=True
-    )
+@contextlib.contextmanager
+def small_disk(directory: Path, size: int) -> Iterator[Path]:
+    """A file system with so many bytes."""
+    if os.geteuid() != 0:
+        missing("a file system of its own needs root")
+    options = ["-t", "tmpfs", "-o", f"size={size}"]
+    subprocess.run(["mount", *options, "tmpfs", str(directory)], check=True)
     try:
-        objects = open_objects(tmp_path.as_uri())
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+def test_full_disk_leaves_no_part(tmp_path: Path) -> None:
+    with small_disk(tmp_path, 12 * PART) as directory:
+        objects = open_objects(directory.as_uri())
         kept = store_checkpoint(on(objects), data=DATA)
 
         with pytest.raises(StoreFullError, match="no space left on device"):
             store_checkpoint(on(objects), "other", DATA)
 
         assert_only(objects, kept)
-        assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == len(kept.archive.parts) + 1
+        files = [path for path in directory.rglob("*") if path.is_file()]
+        assert len(files) == len(kept.archive.parts) + 1
         on(objects).delete_checkpoint(kept.id)
         store_checkpoint(on(objects), "other", DATA)
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_full_server_leaves_no_part(tmp_path: Path) -> None:
+    """MinIO wants some space left; how much is its own affair."""
+    with (
+        small_disk(tmp_path, 64 * PART) as directory,
+        minio_server(data=directory) as server,
+        opened(server, "podferry") as objects,
+    ):
+        objects.check()
+        kept = store_checkpoint(on(objects), data=DATA)
+
+        with pytest.raises(StoreFullError):
+            store_checkpoint(on(objects), "other", noise(64 * PART))
+
+        assert_only(objects, kept)
 
 
 @pytest.mark.parametrize("wrong", ["access_key", "secret_key"])
