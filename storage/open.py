@@ -8,7 +8,7 @@ from storage.errors import StoreConfigError
 from storage.local import LocalObjectStore
 from storage.memory import MemoryObjectStore
 from storage.objects import ObjectStore, require_key
-from storage.s3_options import Addressing, Encryption, S3Options
+from storage.s3_options import Addressing, S3Options, ServerEncryption
 
 _SETTING = "object store URL"
 _ACCEPTED = (
@@ -27,14 +27,14 @@ def open_objects(
     region: str | None = None,
     addressing: Addressing = "auto",
     ca_file: Path | None = None,
-    encryption: Encryption | None = None,
+    sse: ServerEncryption | None = None,
     kms_key: str | None = None,
     storage_class: str | None = None,
 ) -> ObjectStore:
     """Open the store that `url` names; nothing is contacted yet, `check()` does that.
 
     The options are those of S3Options. How to reach S3 matters to no other store; a promise about
-    what is kept there (encryption, storage class) is refused where it cannot be honoured. Each
+    what is kept there (SSE, storage class) is refused where it cannot be honoured. Each
     memory:// is a new, empty store. Raises StoreConfigError.
     """
     options = S3Options(
@@ -44,7 +44,7 @@ def open_objects(
         region=region,
         addressing=addressing,
         ca_file=ca_file,
-        encryption=encryption,
+        sse=sse,
         kms_key=kms_key,
         storage_class=storage_class,
     )
@@ -74,7 +74,7 @@ def open_objects(
 
 
 def _refuse_placement(options: S3Options) -> None:
-    what = "encryption" if options.encryption else "storage class"
+    what = "SSE" if options.sse else "storage class"
     raise StoreConfigError(f"object store {what}", "the store is not S3 and has no such thing")
 
 

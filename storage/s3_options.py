@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from storage.errors import StoreConfigError
 
 Addressing: TypeAlias = Literal["auto", "path", "virtual"]
-Encryption: TypeAlias = Literal["AES256", "aws:kms"]
+ServerEncryption: TypeAlias = Literal["AES256", "aws:kms"]
 
 _REGION = re.compile(r"[a-zA-Z0-9-]{1,63}")
 _STORAGE_CLASS = re.compile(r"[A-Z][A-Z0-9_-]{0,63}")
@@ -25,7 +25,7 @@ class S3Options:
 
     Without keys boto3's own chain is asked (environment, profile, instance role). `addressing` auto
     is path style on an endpoint of one's own and what AWS prefers on AWS. `ca_file` replaces the
-    system's certificates. `encryption` is the server's own: AES256 (SSE-S3) or aws:kms (SSE-KMS,
+    system's certificates. `sse` is encryption by the server: AES256 (SSE-S3) or aws:kms (SSE-KMS,
     with the bucket's default key unless there is a `kms_key`).
     """
 
@@ -35,7 +35,7 @@ class S3Options:
     region: str | None = None
     addressing: Addressing = "auto"
     ca_file: Path | None = None
-    encryption: Encryption | None = None
+    sse: ServerEncryption | None = None
     kms_key: str | None = None
     storage_class: str | None = None
 
@@ -47,8 +47,8 @@ class S3Options:
             raise StoreConfigError("object store session token", reason)
         if self.region and not _REGION.fullmatch(self.region):
             raise StoreConfigError("object store region", f"{self.region!r} is no region name")
-        if self.kms_key and self.encryption != "aws:kms":
-            raise StoreConfigError("object store KMS key", "it needs the encryption aws:kms")
+        if self.kms_key and self.sse != "aws:kms":
+            raise StoreConfigError("object store KMS key", "it needs the SSE aws:kms")
         if self.storage_class:
             _check_storage_class(self.storage_class)
         if self.ca_file:
@@ -58,7 +58,7 @@ class S3Options:
     def placement(self) -> dict[str, str]:
         """What every object is written with, as put_object's arguments."""
         named = {
-            "ServerSideEncryption": self.encryption,
+            "ServerSideEncryption": self.sse,
             "SSEKMSKeyId": self.kms_key,
             "StorageClass": self.storage_class,
         }

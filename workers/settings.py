@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage import ArchiveStore, limit_bandwidth, open_objects
-from storage.s3_options import Addressing, Encryption
+from storage.s3_options import Addressing, ServerEncryption
 from tasks.models import HostName
 from workers.rates import parse_rate
 
@@ -57,11 +57,11 @@ class Settings(BaseSettings):
     store_ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities that S3's certificate may come from"
     )
-    store_encryption: Encryption | None = Field(
+    store_sse: ServerEncryption | None = Field(
         default=None, description="Encryption by the S3 server: AES256 (SSE-S3) or aws:kms"
     )
     store_kms_key: str | None = Field(
-        default=None, description="Key of the encryption aws:kms; else the bucket's own"
+        default=None, description="Key for store_sse aws:kms; else the bucket's own"
     )
     store_storage_class: str | None = Field(
         default=None, description="S3 storage class of what is written, such as STANDARD_IA"
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
             region=self.store_region,
             addressing=self.store_addressing,
             ca_file=self.store_ca_file,
-            encryption=self.store_encryption,
+            sse=self.store_sse,
             kms_key=self.store_kms_key,
             storage_class=self.store_storage_class,
         )

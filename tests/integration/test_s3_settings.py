@@ -61,10 +61,10 @@ def head(store: S3ObjectStore, key: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"encryption": "AES256"}, {"ServerSideEncryption": "AES256"}),
-        ({"encryption": "aws:kms"}, {"ServerSideEncryption": "aws:kms"}),
+        ({"sse": "AES256"}, {"ServerSideEncryption": "AES256"}),
+        ({"sse": "aws:kms"}, {"ServerSideEncryption": "aws:kms"}),
         (
-            {"encryption": "aws:kms", "kms_key": KMS_KEY},
+            {"sse": "aws:kms", "kms_key": KMS_KEY},
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": f"arn:aws:kms:{KMS_KEY}"},
         ),
         ({"storage_class": "REDUCED_REDUNDANCY"}, {"StorageClass": "REDUCED_REDUNDANCY"}),
@@ -84,7 +84,7 @@ def test_objects_are_kept_as_asked(
 @pytest.mark.parametrize(
     ("options", "setting"),
     [
-        ({"encryption": "aws:kms", "kms_key": "no-such-key"}, "KMS key"),
+        ({"sse": "aws:kms", "kms_key": "no-such-key"}, "KMS key"),
         ({"storage_class": "NO_SUCH_CLASS"}, "storage class"),
     ],
 )
@@ -161,10 +161,10 @@ def test_documented_lifecycle_rule_is_taken(plain_minio: S3Server) -> None:
     assert rule["ID"] == "podferry"
 
 
-@pytest.mark.parametrize("encryption", ["AES256", "aws:kms"])
-def test_server_without_encryption_is_named(plain_minio: S3Server, encryption: str) -> None:
+@pytest.mark.parametrize("sse", ["AES256", "aws:kms"])
+def test_server_without_encryption_is_named(plain_minio: S3Server, sse: str) -> None:
     with (
-        opened(plain_minio, region=None, encryption=encryption) as objects,
+        opened(plain_minio, region=None, sse=sse) as objects,
         pytest.raises(StoreConfigError, match="encryption"),
     ):
         objects.check()

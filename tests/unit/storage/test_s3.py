@@ -262,9 +262,9 @@ def test_upload_is_plain(wire: Wire, objects: S3ObjectStore) -> None:
 @pytest.mark.parametrize(
     ("options", "headers"),
     [
-        ({"encryption": "AES256"}, {"x-amz-server-side-encryption": b"AES256"}),
+        ({"sse": "AES256"}, {"x-amz-server-side-encryption": b"AES256"}),
         (
-            {"encryption": "aws:kms", "kms_key": "key-1"},
+            {"sse": "aws:kms", "kms_key": "key-1"},
             {
                 "x-amz-server-side-encryption": b"aws:kms",
                 "x-amz-server-side-encryption-aws-kms-key-id": b"key-1",

@@ -22,8 +22,8 @@ def certificates(tmp_path: Path) -> Path:
         (HTTP, {"access_key": "key"}, "access key", "both keys"),
         (HTTP, {"session_token": "hunter2"}, "session token", "there is none"),
         (HTTP, {"region": "eu north"}, "region", "'eu north'"),
-        (HTTP, {"kms_key": "k"}, "KMS key", "encryption aws:kms"),
-        (HTTP, {"kms_key": "k", "encryption": "AES256"}, "KMS key", "encryption aws:kms"),
+        (HTTP, {"kms_key": "k"}, "KMS key", "SSE aws:kms"),
+        (HTTP, {"kms_key": "k", "sse": "AES256"}, "KMS key", "SSE aws:kms"),
         (HTTP, {"storage_class": "cold"}, "storage class", "'cold'"),
         (HTTP, {"storage_class": "DEEP_ARCHIVE"}, "storage class", "read at once"),
         (HTTPS, {"ca_file": Path("/nowhere/ca.pem")}, "CA file", "no such file"),
@@ -31,7 +31,7 @@ def certificates(tmp_path: Path) -> Path:
         ("s3+http://10.0.0.1:9000/b23", {"addressing": "virtual"}, "addressing", "not an address"),
         ("s3+https://s3.test/a.b.c", {"addressing": "virtual"}, "addressing", "a bucket with dots"),
         ("s3://a.b.c", {"addressing": "virtual"}, "addressing", "a bucket with dots"),
-        ("file:///srv", {"encryption": "AES256"}, "encryption", "not S3"),
+        ("file:///srv", {"sse": "AES256"}, "SSE", "not S3"),
         ("memory://", {"storage_class": "STANDARD"}, "storage class", "not S3"),
     ],
 )
@@ -59,7 +59,7 @@ def test_options_that_go_together_are_taken(url: str, certificates: Path) -> Non
         region="eu-north-1",
         addressing="virtual",
         ca_file=certificates,
-        encryption="aws:kms",
+        sse="aws:kms",
         kms_key="arn:aws:kms:eu-north-1:1:key/2",
         storage_class="STANDARD_IA",
     )

@@ -124,14 +124,14 @@ def test_settings_of_the_store_reach_it(
     assert "s3cret" not in str(refused.value)
 
 
-def test_an_encryption_of_the_store_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_s_encryption_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODFERRY_STORE_URL", "memory://")
-    monkeypatch.setenv("PODFERRY_STORE_ENCRYPTION", "aws:kms")
-    with pytest.raises(StoreConfigError, match="encryption"):
+    monkeypatch.setenv("PODFERRY_STORE_SSE", "aws:kms")
+    with pytest.raises(StoreConfigError, match="SSE"):
         load_settings().archives()
 
 
-@pytest.mark.parametrize("variable", ["ADDRESSING", "ENCRYPTION"])
+@pytest.mark.parametrize("variable", ["ADDRESSING", "SSE"])
 def test_a_word_that_is_none_of_the_choices_is_refused(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
