@@ -10,13 +10,18 @@ from storage.errors import (
     ManifestInvalidError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
     StorageError,
     StoreAccessError,
+    StoreBusyError,
+    StoreClockError,
     StoreConfigError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from storage.keyfile import KeyFile
 from storage.keys import UNENCRYPTED, Key, Keyring, StaticKeyring
+from storage.limited import limit_bandwidth
 from storage.manifest import (
     Archive,
     CheckpointManifest,
@@ -52,11 +57,16 @@ __all__ = [
     "ObjectInfo",
     "ObjectNotFoundError",
     "ObjectStore",
+    "ObjectTooLargeError",
     "StaticKeyring",
     "StorageError",
     "StoreAccessError",
+    "StoreBusyError",
+    "StoreClockError",
     "StoreConfigError",
+    "StoreFullError",
     "StoreUnavailableError",
+    "limit_bandwidth",
     "new_archive_prefix",
     "new_checkpoint_id",
     "open_objects",

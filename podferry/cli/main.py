@@ -53,7 +53,7 @@ def main() -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        _complain(f"{where or error.title}: {first['msg']}")
+        _complain(f"{where or error.title}: {first['msg'].removeprefix('Value error, ')}")
     except KeyboardInterrupt:
         sys.exit(130)
 

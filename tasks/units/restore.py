@@ -31,7 +31,7 @@ def restore(step: Step) -> Result:
 def _restore(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> str:
     spec = RunSpec.model_validate(manifest.spec)
     ensure_networks(runtime, spec, manifest.networks)
-    chunks = step.context.archives.read(manifest.archive, progress=step.progress)
+    chunks = step.read(manifest.archive)
     container = runtime.restore(chunks, _options(step), archive=manifest.id)
     runtime.update_restart_policy(container, spec.restart)
     wait_healthy(step, container, restored=True)

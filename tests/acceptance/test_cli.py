@@ -106,6 +106,8 @@ def test_without_any_settings_the_next_step_is_named(podferry: Run) -> None:
         (("ps", "--redis", "nonsense"), "redis://HOST:PORT/0"),
         (("worker", "--redis", NOWHERE), "--host NAME, --control, or both"),
         (("worker", "--host", "UPPER", "--redis", NOWHERE), "host"),
+        (("worker", "--control", "--bwlimit", "fast"), "bwlimit: it must be NUMBER"),
+        (("dev", "--bwlimit", "0"), "bwlimit: it must be NUMBER"),
         (("up", "web", "--name", "w", "--host", "a", "-v", "oops"), "--volume wants"),
         (("up", "web", "--name", "w", "--host", "a", "-p", "oops"), "--publish wants"),
         (("up", "web", "--name", "w", "--host", "a", "-e", "oops"), "--env wants"),
@@ -163,7 +165,8 @@ def test_documented_make_targets_exist() -> None:
 
 
 def test_settings_are_documented() -> None:
-    text = (ROOT / "docs" / "operating.md").read_text()
+    documents = [ROOT / "docs" / name for name in ("operating.md", "storage.md")]
+    text = "".join(document.read_text() for document in documents)
     for name in Settings.model_fields:
         assert f"`PODFERRY_{name.upper()}`" in text, name
 

@@ -96,10 +96,10 @@ class CountingObjectStore(MemoryObjectStore):
         super().__init__()
         self.gets = 0
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         if "/parts/" in key:
             self.gets += 1
-        return super().get(key)
+        return super().get(key, max_bytes=max_bytes)
 
 
 def large_archive(objects: MemoryObjectStore) -> tuple[ArchiveStore, Archive]:
@@ -137,8 +137,8 @@ class HangingObjectStore(CountingObjectStore):
         super().__init__()
         self.released = threading.Event()
 
-    def get(self, key: str) -> bytes:
-        data = super().get(key)
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        data = super().get(key, max_bytes=max_bytes)
         if "/parts/" in key and int(key[-6:]) >= 2:
             self.released.wait()
         return data
