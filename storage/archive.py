@@ -14,6 +14,7 @@ from storage.errors import (
     ManifestInvalidError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
 )
 from storage.keys import Keyring
 from storage.manifest import (
@@ -26,7 +27,7 @@ from storage.manifest import (
 from storage.objects import Blob, ObjectStore
 from storage.reading import Alive, Reader
 from storage.records import Record, first_reason
-from storage.sealed import Kind, open_record, seal_record
+from storage.sealed import RECORD_LIMIT, Kind, open_record, seal_record
 from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
@@ -251,9 +252,11 @@ class ArchiveStore:
         )
 
     def _load(self, model: type[_Manifest], key: str, kind: Kind, name: str) -> _Manifest:
-        data = self._objects.get(key)
         try:
+            data = self._objects.get(key, max_bytes=RECORD_LIMIT)
             return model.model_validate_json(open_record(kind, name, data, self._keys))
+        except ObjectTooLargeError as error:
+            raise ManifestInvalidError(key, str(error)) from error
         except ValidationError as error:
             raise ManifestInvalidError(key, first_reason(error)) from error
         except ValueError as error:

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 
-from storage.errors import ArchiveDamagedError, ObjectNotFoundError
+from storage.errors import ArchiveDamagedError, ObjectNotFoundError, ObjectTooLargeError
 from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
 from storage.objects import ObjectStore
-from storage.sealed import open_record
+from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener
 from storage.streams import ordered_map, worker_pool
+from storage.throttle import Throttle
 from storage.transfer import Meter, Progress
 
 Alive = Callable[[], None]
@@ -30,6 +31,7 @@ class Reader:
         self._objects = objects
         self._keys = keys
         self._parallel = parallel
+        self._throttle = Throttle(parallel)
 
     def read(self, archive: Archive, progress: Progress | None) -> Generator[bytes, None, None]:
         """See ArchiveStore.read."""
@@ -39,7 +41,7 @@ class Reader:
         self, prefix: str, published: Published, alive: Alive, progress: Progress | None
     ) -> Generator[bytes, None, None]:
         """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
-        source = _Source(self._objects, prefix, published, alive)
+        source = _Source(self._objects, self._throttle, prefix, published, alive)
         header, sha256 = self._open_header(prefix, source.header())
         archive = published()
         if archive and (archive.prefix, archive.header_sha256) != (prefix, sha256):
@@ -47,7 +49,8 @@ class Reader:
         opener, meter, last = Opener(header), Meter(progress), b""
         # does not wait: a slow server must not delay a caller that has stopped reading
         with worker_pool(self._parallel, "get", wait=False) as pool:
-            parts = source.parts(pool, _expected_parts(archive, header), ahead=self._parallel)
+            numbers = _expected_parts(archive, header)
+            parts = source.parts(pool, numbers, header.part_bytes, ahead=self._parallel)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last
@@ -76,26 +79,34 @@ class _Source:
     """The stored objects of one archive, each waited for as long as its writer is alive."""
 
     def __init__(
-        self, objects: ObjectStore, prefix: str, published: Published, alive: Alive
+        self,
+        objects: ObjectStore,
+        throttle: Throttle,
+        prefix: str,
+        published: Published,
+        alive: Alive,
     ) -> None:
         self._objects = objects
+        self._throttle = throttle
         self._prefix = prefix
         self._published = published
         self._alive = alive
 
     def header(self) -> bytes:
         """The sealed header."""
-        return self._await(header_key(self._prefix))
+        return self._await(header_key(self._prefix), RECORD_LIMIT)
 
-    def parts(self, pool: Executor, numbers: Iterable[int], *, ahead: int) -> Iterator[bytes]:
+    def parts(
+        self, pool: Executor, numbers: Iterable[int], max_bytes: int, *, ahead: int
+    ) -> Iterator[bytes]:
         """The parts in order; those that are there already are fetched ahead, in parallel."""
 
         def fetch(number: int) -> tuple[str, bytes | None]:
             key = part_key(self._prefix, number)
-            return key, self._get(key)
+            return key, self._throttle(lambda: self._get(key, max_bytes))
 
         for key, data in ordered_map(pool, fetch, numbers, ahead=ahead):
-            yield self._await(key) if data is None else data
+            yield self._await(key, max_bytes) if data is None else data
 
     def archive(self) -> Archive:
         """What the manifest names."""
@@ -104,24 +115,29 @@ class _Source:
             next(waits)
         return archive
 
-    def _await(self, key: str) -> bytes:
+    def _await(self, key: str, max_bytes: int) -> bytes:
         waits = _waits(self._alive)
         while True:
             # asked before the look that decides: a manifest is published after all the rest
             complete = self._published() is not None
-            data = self._get(key)
+            data = self._get(key, max_bytes)
             if data is not None:
                 return data
             if complete:
-                what = key.removeprefix(f"{self._prefix}/")
-                raise ArchiveDamagedError(self._prefix, f"{what} is missing")
+                raise self._damaged(key, "is missing")
             next(waits)
 
-    def _get(self, key: str) -> bytes | None:
+    def _get(self, key: str, max_bytes: int) -> bytes | None:
         try:
-            return self._objects.get(key)
+            return self._objects.get(key, max_bytes=max_bytes)
         except ObjectNotFoundError:
             return None
+        except ObjectTooLargeError as error:
+            raise self._damaged(key, f"has more than {max_bytes} bytes") from error
+
+    def _damaged(self, key: str, reason: str) -> ArchiveDamagedError:
+        what = key.removeprefix(f"{self._prefix}/")
+        return ArchiveDamagedError(self._prefix, f"{what} {reason}")
 
 
 def _waits(alive: Alive) -> Iterator[None]:

@@ -17,8 +17,8 @@ from storage.keys import KEY_BYTES, Key, Keyring
 from storage.records import Record, first_reason
 
 FORMAT_VERSION: Literal[2] = 2
-SEALED_LIMIT = 64 << 20
-"""No stored record is longer: what is, was not written by us, and is not read into memory."""
+RECORD_LIMIT = 16 << 20
+"""No stored record has more bytes: what has, is not ours, and is not read into memory."""
 
 Kind: TypeAlias = Literal["archive", "checkpoint", "image"]
 

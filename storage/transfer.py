@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 from storage.compression import Chooser, Compression
-from storage.errors import ObjectExistsError, StorageError
+from storage.errors import ObjectExistsError, ObjectTooLargeError, StorageError
 from storage.frames import encode
 from storage.header import dump_header, header_key, new_header, part_key
 from storage.keys import Keyring
@@ -15,6 +15,7 @@ from storage.objects import Blob, ObjectStore
 from storage.sealed import seal_record
 from storage.segments import Sealer
 from storage.streams import ordered_map, worker_pool
+from storage.throttle import Throttle
 
 Progress = Callable[[int], None]
 
@@ -39,6 +40,7 @@ class Writer:
         self._part_bytes = part_bytes
         self._parallel = parallel
         self._compression = compression
+        self._throttle = Throttle(parallel)
 
     def write(self, prefix: str, chunks: Iterable[Blob], progress: Progress | None) -> Archive:
         """See ArchiveStore.write."""
@@ -72,7 +74,7 @@ class Writer:
 
         def put(work: tuple[str, bytearray]) -> None:
             key, part = work
-            self._objects.put(key, part)
+            self._throttle(lambda: self._objects.put(key, part))
             sealer.reuse(part)
             finished.append(key)
 
@@ -116,5 +118,12 @@ def put_once(objects: ObjectStore, key: str, data: bytes) -> None:
         objects.put(key, data, if_absent=True)
     except ObjectExistsError:
         # a request that was sent again, after its answer was lost, finds its own work
-        if objects.get(key) != data:
+        if not _holds(objects, key, data):
             raise
+
+
+def _holds(objects: ObjectStore, key: str, data: bytes) -> bool:
+    try:
+        return objects.get(key, max_bytes=len(data)) == data
+    except ObjectTooLargeError:
+        return False

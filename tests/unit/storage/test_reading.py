@@ -91,6 +91,17 @@ def test_encryption_is_not_turned_off_by_the_archive(
         list(ArchiveStore(objects, keys=read).read(archive))
 
 
+@pytest.mark.parametrize("name", ["header.json", "parts/000001"])
+def test_an_object_that_is_too_large_is_not_read(name: str) -> None:
+    objects = MemoryObjectStore()
+    store = ArchiveStore(objects, keys=KEYS, part_bytes=PART)
+    archive = store.write(PREFIX, [noise(5000)])
+    objects.put(f"{PREFIX}/{name}", bytes((16 << 20) + 1))
+
+    with pytest.raises(ArchiveDamagedError, match=rf"{name} has more than \d+ bytes"):
+        list(store.read(archive))
+
+
 class CountingObjectStore(MemoryObjectStore):
     def __init__(self) -> None:
         super().__init__()
