@@ -33,7 +33,7 @@ class ObjectStore(Protocol):
         """Where the store is. Holds no secret, so that it may be printed."""
 
     def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
-        """Write the object whole or not at all; durable on return.
+        """Write the object whole or not at all; durable on return, when `data` is done with.
 
         Raises ObjectExistsError when `if_absent` is set and the key is taken: by another writer, or
         by this very call when its first answer was lost. Compare the content where that matters.
