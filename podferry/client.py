@@ -15,6 +15,7 @@ from storage import (
     CheckpointManifest,
     CheckpointNotFoundError,
     GroupManifest,
+    new_archive_prefix,
     new_checkpoint_id,
     workload_of,
 )
@@ -243,7 +244,7 @@ class Client:
         self._registry.require_control()
         chunks = build_context(context, containerfile=spec.containerfile)
         name = containerfile_name(context, spec.containerfile)
-        stored = self._archives.write(f"contexts/{workflow.id}", chunks)
+        stored = self._archives.write(new_archive_prefix(f"contexts/{workflow.id}"), chunks)
         sent = spec.model_copy(update={"containerfile": name})
         request = BuildRequest(spec=sent, context=stored)
         try:

@@ -38,6 +38,7 @@ class SourceFacts(Model):
     """The workload's containers, in the order in which they are brought back, and their host."""
 
     host: HostFacts
+    key_id: str  # of the key that its archives will be sealed with
     members: tuple[MemberFacts, ...]
 
     @property

@@ -251,7 +251,7 @@ class EventType(StrEnum):
     """What an event in a workflow's log tells."""
 
     STARTED = "started"
-    PROGRESS = "progress"  # ``bytes`` so far
+    PROGRESS = "progress"  # ``bytes`` so far, of ``total`` where that is known
     LOG = "log"
     DONE = "done"
     FAILED = "failed"
@@ -268,6 +268,7 @@ class Event(Model):
     host: str = ""
     message: str = ""
     bytes: int | None = None
+    total: int | None = None  # the bytes that a transfer will have had at its end
 
 
 class WorkloadLine(Model):

@@ -21,6 +21,7 @@ from storage import (
     GroupManifest,
     ImageRef,
     member_checkpoint_id,
+    new_archive_prefix,
 )
 from tasks.facts import MemberFacts, SourceFacts, source_facts
 from tasks.models import Kind, Workflow, now
@@ -137,7 +138,7 @@ def _stored(step: Step, dumps: Dumps) -> dict[str, Archive]:
         step.progress(before + done_bytes)
 
     for name, chunks in dumps.items():
-        prefix = f"checkpoints/{_id(step.workflow, name)}"
+        prefix = new_archive_prefix(f"checkpoints/{_id(step.workflow, name)}")
         archives[name] = step.context.archives.write(prefix, chunks, progress=progress)
         before += archives[name].raw_size
     return archives

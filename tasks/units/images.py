@@ -38,7 +38,7 @@ def load_image(step: Step, name: str, image_id: str) -> int:
     stored = step.context.archives.image(image_id)
     if stored is None:
         raise ImageNotFoundError(name)
-    runtime.load_image(step.context.archives.read(stored.archive, progress=step.progress))
+    runtime.load_image(step.read(stored.archive))
     if not image_present(runtime, name, image_id):
         raise ImageNotFoundError(f"{name} ({image_id[:12]})")
     return stored.archive.size

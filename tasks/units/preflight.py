@@ -45,7 +45,8 @@ def describe(step: Step) -> Result:
         for loss in runtime.unkept(info.id):
             step.log(f"not kept: {loss}")
     step.context.archives.check()
-    return SourceFacts(host=host, members=members).model_dump(mode="json")
+    key_id = step.context.archives.key_id
+    return SourceFacts(host=host, key_id=key_id, members=members).model_dump(mode="json")
 
 
 def preflight(step: Step) -> Result:
@@ -54,6 +55,7 @@ def preflight(step: Step) -> Result:
     runtime.ping()
     step.context.archives.check()
     source = source_facts(step.workflow)
+    step.context.archives.require_key(source.key_id)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())
     members = tuple(_checked(step, member, source.host, host) for member in source.members)
     _judge(step, {member.name: member.findings for member in members})

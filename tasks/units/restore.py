@@ -39,10 +39,12 @@ def _restore_all(
     networks = {str(network["name"]) for manifest in found for network in manifest.networks}
     addresses = [address for manifest in found for address in manifest.addresses]
     containers: list[str] = []
-    done_bytes = 0
+    done_bytes, total = 0, sum(manifest.archive.raw_size for manifest in found)
     with runtime.kept_apart(networks if len(found) > 1 else ()) as cut_off:
         for manifest in found:
-            containers.append(_restore(step, runtime, manifest, done_bytes))
+            chunks = step.read(manifest.archive, before=done_bytes, total=total)
+            options = _options(step.workflow, manifest)
+            containers.append(runtime.restore(chunks, options, archive=manifest.id))
             cut_off()
             done_bytes += manifest.archive.raw_size
         runtime.forget_connections(addresses)
@@ -51,15 +53,6 @@ def _restore_all(
         runtime.update_restart_policy(container, policy)
         wait_healthy(step, container, restored=True)
     return containers
-
-
-def _restore(
-    step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest, before: int
-) -> str:
-    chunks = step.context.archives.read(
-        manifest.archive, progress=lambda done: step.progress(before + done)
-    )
-    return runtime.restore(chunks, _options(step.workflow, manifest), archive=manifest.id)
 
 
 def _options(workflow: Workflow, manifest: CheckpointManifest) -> RestoreSpec:

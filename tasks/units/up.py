@@ -116,7 +116,7 @@ def _fill_volumes(
     if not targets:
         return
     runtime.initialize(container)
-    chunks = step.context.archives.read(manifest.archive, progress=step.progress)
+    chunks = step.read(manifest.archive)
     for path, content in _members(chunks):
         if path in targets:
             runtime.put_archive(container, targets[path], content)
