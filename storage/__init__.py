@@ -24,8 +24,14 @@ from storage.manifest import (
 from storage.memory import MemoryObjectStore
 from storage.objects import ObjectInfo, ObjectStore
 from storage.open import open_objects
+from storage.orphans import InUse, StoredKind
+from storage.pins import Pin, Pins
+from storage.pruning import ORPHAN_GRACE, PruneEntry, PruneReport, prune
+from storage.quantities import parse_bytes, parse_duration
+from storage.retention import Keep, Reason, RetentionPolicy
 
 __all__ = [
+    "ORPHAN_GRACE",
     "PART_BYTES",
     "Archive",
     "ArchiveDamagedError",
@@ -34,6 +40,8 @@ __all__ = [
     "CheckpointNotFoundError",
     "ImageManifest",
     "ImageRef",
+    "InUse",
+    "Keep",
     "ManifestInvalidError",
     "MemoryObjectStore",
     "ObjectExistsError",
@@ -41,11 +49,21 @@ __all__ = [
     "ObjectNotFoundError",
     "ObjectStore",
     "Part",
+    "Pin",
+    "Pins",
+    "PruneEntry",
+    "PruneReport",
+    "Reason",
+    "RetentionPolicy",
     "StorageError",
     "StoreAccessError",
     "StoreConfigError",
     "StoreUnavailableError",
+    "StoredKind",
     "new_checkpoint_id",
     "open_objects",
+    "parse_bytes",
+    "parse_duration",
+    "prune",
     "workload_of",
 ]

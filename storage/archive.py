@@ -46,6 +46,11 @@ class ArchiveStore:
         self._objects = objects
         self._transfer = Transfer(objects, part_bytes=part_bytes, parallel=parallel, codec=codec)
 
+    @property
+    def objects(self) -> ObjectStore:
+        """The store that the archives lie in."""
+        return self._objects
+
     def check(self) -> None:
         """Return when the store can be read and written. Raises StorageError."""
         self._objects.check()

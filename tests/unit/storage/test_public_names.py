@@ -3,6 +3,7 @@ import storage
 
 def test_public_names_are_these() -> None:
     assert set(storage.__all__) == {
+        "ORPHAN_GRACE",
         "PART_BYTES",
         "Archive",
         "ArchiveDamagedError",
@@ -11,6 +12,8 @@ def test_public_names_are_these() -> None:
         "CheckpointNotFoundError",
         "ImageManifest",
         "ImageRef",
+        "InUse",
+        "Keep",
         "ManifestInvalidError",
         "MemoryObjectStore",
         "ObjectExistsError",
@@ -18,11 +21,21 @@ def test_public_names_are_these() -> None:
         "ObjectNotFoundError",
         "ObjectStore",
         "Part",
+        "Pin",
+        "Pins",
+        "PruneEntry",
+        "PruneReport",
+        "Reason",
+        "RetentionPolicy",
         "StorageError",
         "StoreAccessError",
         "StoreConfigError",
         "StoreUnavailableError",
+        "StoredKind",
         "new_checkpoint_id",
         "open_objects",
+        "parse_bytes",
+        "parse_duration",
+        "prune",
         "workload_of",
     }
