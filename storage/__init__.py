@@ -28,7 +28,8 @@ from storage.orphans import InUse, StoredKind
 from storage.pins import Pin, Pins
 from storage.pruning import ORPHAN_GRACE, PruneEntry, PruneReport, prune
 from storage.quantities import parse_bytes, parse_duration
-from storage.retention import Keep, Reason, RetentionPolicy
+from storage.retention import Keep, Reason, RetentionPolicy, children_first
+from storage.survey import parent_of
 
 __all__ = [
     "ORPHAN_GRACE",
@@ -60,8 +61,10 @@ __all__ = [
     "StoreConfigError",
     "StoreUnavailableError",
     "StoredKind",
+    "children_first",
     "new_checkpoint_id",
     "open_objects",
+    "parent_of",
     "parse_bytes",
     "parse_duration",
     "prune",

@@ -108,6 +108,13 @@ class ArchiveStore:
             raise ManifestInvalidError(key, f"it belongs to checkpoint {manifest.id}")
         return manifest
 
+    def has_checkpoint(self, checkpoint_id: str) -> bool:
+        """Whether it exists, even if its manifest cannot be read."""
+        try:
+            return self._objects.exists(_checkpoint_key(checkpoint_id))
+        except ValueError:  # no such id
+            return False
+
     def latest(self, workload: str) -> CheckpointManifest:
         """The workload's newest checkpoint, by its id.
 

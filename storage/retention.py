@@ -102,7 +102,8 @@ def plan(
     known = {c.id: c for c in sorted(checkpoints, key=_age)}
     kept = _by_rules(known, policy, now, protected)
     gone = dict.fromkeys(known.keys() - kept.keys(), Reason.EXPIRED)
-    for parent in _ancestors(known, kept):
+    parents = {c.id: c.parent for c in known.values()}
+    for parent in _ancestors(parents, kept):
         if gone.pop(parent, None):
             kept[parent] = Reason.PARENT
     over = _fit(known, kept, gone, policy.max_total_bytes)
@@ -113,9 +114,9 @@ def plan(
             if c.id in kept
         ),
         remove=tuple(
-            Verdict(checkpoint=c, keep=False, reason=gone[c.id])
-            for c in _children_first(known)
-            if c.id in gone
+            Verdict(checkpoint=known[i], keep=False, reason=gone[i])
+            for i in children_first(parents)
+            if i in gone
         ),
         over_bytes=over,
     )
@@ -182,19 +183,22 @@ def _fit(
     return 0
 
 
-def _ancestors(known: Mapping[str, Candidate], children: Iterable[str]) -> set[str]:
+def children_first(parents: Mapping[str, str | None]) -> list[str]:
+    """The ids, each before its parent.
+
+    Times would not do: a child's host may have a clock that is behind its parent's.
+    """
+    return sorted(parents, key=lambda i: len(_ancestors(parents, [i])), reverse=True)
+
+
+def _ancestors(parents: Mapping[str, str | None], children: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for child in children:
-        parent = known[child].parent
-        while parent is not None and parent in known and parent not in found:
+        parent = parents[child]
+        while parent is not None and parent in parents and parent not in found:
             found.add(parent)
-            parent = known[parent].parent
+            parent = parents[parent]
     return found
-
-
-def _children_first(known: Mapping[str, Candidate]) -> list[Candidate]:
-    """The hosts' clocks may differ, so times alone do not tell what was built on what."""
-    return sorted(known.values(), key=lambda c: len(_ancestors(known, [c.id])), reverse=True)
 
 
 def _age(candidate: Candidate) -> tuple[datetime, str]:

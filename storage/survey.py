@@ -96,6 +96,12 @@ def manifests(archives: ArchiveStore, ids: Iterable[str]) -> dict[str, Checkpoin
     return found
 
 
+def parent_of(manifest: CheckpointManifest) -> str | None:
+    """The checkpoint that this one cannot be read without."""
+    parent: str | None = getattr(manifest, "parent", None)
+    return parent
+
+
 def _images(archives: ArchiveStore, places: dict[str, Place]) -> dict[str, ImageManifest]:
     found = {}
     for image_id, place in places.items():
@@ -133,7 +139,7 @@ def _candidate(checkpoint_id: str, place: Place, manifest: CheckpointManifest | 
         workload=workload_of(checkpoint_id),
         created=manifest.created if manifest else place.newest,
         size=place.size,
-        parent=getattr(manifest, "parent", None),
+        parent=parent_of(manifest) if manifest else None,
         pinned=PIN in place.names,
         readable=manifest is not None,
     )
