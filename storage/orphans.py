@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from storage.survey import MANIFEST, Place, Survey
+from storage.survey import Place, Survey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +26,18 @@ class StoredKind(StrEnum):
     """What can be removed."""
 
     CHECKPOINT = "checkpoint"
-    UPLOAD = "upload"  # of a checkpoint, that ended without a manifest
+    UPLOAD = "upload"  # of a checkpoint or an image, that no manifest came to name
     IMAGE = "image"  # that no checkpoint was taken from
-    IMAGE_UPLOAD = "image-upload"  # that another was faster than, or that died
     CONTEXT = "context"  # of a build that never came to use it
     PROBE = "probe"  # left by a check of the store that was killed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orphan:
-    """Something to remove: all objects whose keys start with `prefix`."""
+    """Something to remove: all objects whose keys start with `prefix`.
+
+    An upload's `id` is where it lies: below `checkpoints/ID` or `images/ID`.
+    """
 
     kind: StoredKind
     id: str
@@ -53,26 +55,29 @@ def find_orphans(
 
 
 def _uploads(found: Survey, in_use: InUse) -> Iterator[Orphan]:
-    for checkpoint_id, place in found.checkpoints.items():
-        if MANIFEST not in place.names and checkpoint_id not in in_use.checkpoints:
-            yield _orphan(StoredKind.UPLOAD, checkpoint_id, f"checkpoints/{checkpoint_id}/", place)
+    """Whole places without a manifest, and beside a manifest the uploads that it does not name."""
+    for owner, place in found.unpublished.items():
+        if not named(in_use, owner):
+            yield _orphan(StoredKind.UPLOAD, owner, f"{owner}/", place)
+    for upload, place in found.uploads.items():
+        owner = upload.rpartition("/")[0]
+        if upload not in found.named.get(owner, {upload}) and not named(in_use, owner):
+            yield _orphan(StoredKind.UPLOAD, upload, f"{upload}/", place)
 
 
 def _images(found: Survey, kept: Collection[str], in_use: InUse) -> Iterator[Orphan]:
-    needed = images_of(found, kept) | in_use.images
-    gone = set[str]()
-    for image_id in found.images if found.readable else ():
+    needed = in_use.images | {
+        m.image.id.removeprefix("sha256:") for i, m in found.manifests.items() if i in kept
+    }
+    for image_id, place in found.images.items() if found.readable else ():
         if image_id not in needed:
-            gone.add(image_id)
-            place = found.image_places[image_id]
             yield _orphan(StoredKind.IMAGE, image_id, f"images/{image_id}/", place)
-    for upload, place in found.image_uploads.items():
-        image_id = upload.partition("/")[0]
-        known = found.images.get(image_id)
-        unreadable = known is None and MANIFEST in found.image_places[image_id].names
-        current = known is not None and known.archive.prefix == f"images/{upload}"
-        if not (unreadable or current or image_id in gone or image_id in in_use.images):
-            yield _orphan(StoredKind.IMAGE_UPLOAD, upload, f"images/{upload}/", place)
+
+
+def named(in_use: InUse, owner: str) -> bool:
+    """Whether a workflow names this checkpoint (`checkpoints/ID`) or image (`images/ID`)."""
+    kind, _, name = owner.partition("/")
+    return name in (in_use.checkpoints if kind == "checkpoints" else in_use.images)
 
 
 def _others(found: Survey, in_use: InUse) -> Iterator[Orphan]:
@@ -81,13 +86,6 @@ def _others(found: Survey, in_use: InUse) -> Iterator[Orphan]:
             yield _orphan(StoredKind.CONTEXT, workflow_id, f"contexts/{workflow_id}/", place)
     for name, place in found.probes.items():
         yield _orphan(StoredKind.PROBE, f"probe-{name}", f"probe-{name}", place)
-
-
-def images_of(found: Survey, checkpoints: Collection[str]) -> set[str]:
-    """The images that these checkpoints were taken from."""
-    return {
-        m.image.id.removeprefix("sha256:") for i, m in found.manifests.items() if i in checkpoints
-    }
 
 
 def _orphan(kind: StoredKind, name: str, prefix: str, place: Place) -> Orphan:

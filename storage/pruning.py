@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.archive import ArchiveStore
 from storage.manifest import CheckpointManifest
-from storage.orphans import InUse, Orphan, StoredKind, find_orphans
+from storage.orphans import InUse, Orphan, StoredKind, find_orphans, named
 from storage.pins import pin_key
 from storage.retention import Candidate, Reason, RetentionPolicy, plan
-from storage.survey import MANIFEST, Survey, checkpoint_ids, manifests, survey
+from storage.survey import MANIFEST, UPLOAD, Survey, checkpoint_ids, manifests, survey
 
 ORPHAN_GRACE = timedelta(hours=24)
 _logger = logging.getLogger(__name__)
@@ -144,11 +144,10 @@ class _Remover:
         listed = list(self._objects.list(orphan.prefix))
         if any(info.modified >= self._before for info in listed):
             return False
-        keys = [info.key for info in listed]
         manifest = f"{orphan.prefix}{MANIFEST}"
         if orphan.kind is StoredKind.UPLOAD and self._objects.exists(manifest):
             return False
-        for key in sorted(keys, key=lambda key: key != manifest):
+        for key in sorted((info.key for info in listed), key=lambda key: key != manifest):
             self._objects.delete(key)
         return True
 
@@ -156,16 +155,11 @@ class _Remover:
         using = self._in_use()
         match orphan.kind:
             case StoredKind.UPLOAD:
-                return orphan.id in using.checkpoints
+                return named(using, UPLOAD.sub("", orphan.id))
             case StoredKind.CONTEXT:
                 return orphan.id in using.workflows
             case StoredKind.IMAGE:
                 return orphan.id in using.images or self._has_checkpoint(orphan.id)
-            case StoredKind.IMAGE_UPLOAD:
-                image_id = orphan.id.partition("/")[0]
-                image = self._archives.image(image_id)
-                published = image is not None and f"{image.archive.prefix}/" == orphan.prefix
-                return image_id in using.images or published
             case _:
                 return False
 

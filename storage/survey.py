@@ -1,19 +1,30 @@
 """What lies in an object store, by checkpoint, image and build context."""
 
 import logging
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import BaseModel
+
 from storage.archive import ArchiveStore
-from storage.errors import CheckpointNotFoundError, ManifestInvalidError
-from storage.manifest import CheckpointManifest, ImageManifest, workload_of
+from storage.errors import (
+    StorageError,
+    StoreAccessError,
+    StoreConfigError,
+    StoreUnavailableError,
+)
+from storage.manifest import CheckpointManifest, workload_of
 from storage.objects import ObjectInfo
 from storage.pins import PIN
 from storage.retention import Candidate
 
 MANIFEST = "manifest.json"
+UPLOAD = re.compile(r"/[0-9a-f]{16}$")  # each upload has a place of its own
+_NAMED = re.compile(r'"((?:checkpoints|images)/[^"]*?/[0-9a-f]{16})["/]')
 _logger = logging.getLogger(__name__)
 
 
@@ -33,29 +44,28 @@ class Place:
 class Survey:
     """A listing of the store, and the manifests that it led to.
 
-    A place without a manifest in it belongs to an upload, under way or dead. One whose manifest is
-    not in `manifests` (or `images`) has one that cannot be read: nobody knows what it needs.
+    One of `checkpoints` that is not in `manifests` has a manifest that cannot be read: nobody knows
+    what it needs. A path is a prefix without its slash: `checkpoints/ID`, `images/ID`.
     """
 
-    checkpoints: dict[str, Place]  # by checkpoint id
+    checkpoints: dict[str, Place]  # those with a manifest, by checkpoint id
     manifests: dict[str, CheckpointManifest]
-    image_places: dict[str, Place]  # by image id, 64 hex digits
-    images: dict[str, ImageManifest]
-    image_uploads: dict[str, Place]  # by IMAGE/UPLOAD
+    images: dict[str, Place]  # those with a manifest, by image id: 64 hex digits
+    unpublished: dict[str, Place]  # by path: all of a checkpoint or image that has no manifest
+    uploads: dict[str, Place]  # by path: each upload's own place, `images/ID/UPLOAD`
+    named: dict[str, frozenset[str]]  # by path: the uploads that its manifest, if readable, names
     contexts: dict[str, Place]  # by workflow id
-    probes: dict[str, Place]  # by key
+    probes: dict[str, Place]  # by what follows "probe-"
 
     @property
     def readable(self) -> bool:
         """Whether every checkpoint's manifest could be read."""
-        return all(c.readable for c in self.candidates())
+        return self.checkpoints.keys() == self.manifests.keys()
 
     def candidates(self) -> list[Candidate]:
         """The checkpoints, for planning; where a manifest cannot be read, the listing's time."""
         return [
-            _candidate(i, place, self.manifests.get(i))
-            for i, place in self.checkpoints.items()
-            if MANIFEST in place.names
+            _candidate(i, place, self.manifests.get(i)) for i, place in self.checkpoints.items()
         ]
 
 
@@ -65,14 +75,27 @@ def survey(archives: ArchiveStore) -> Survey:
         prefix: list(archives.objects.list(prefix))
         for prefix in ("checkpoints/", "images/", "contexts/", "probe-")
     }
-    checkpoints = _places(listed, "checkpoints/", 2)
-    images, uploads = _places(listed, "images/", 1), _places(listed, "images/", 2)
+    checkpoints = {i: p for i, p in _places(listed, "checkpoints/", 2).items() if _is_id(i)}
+    images = _places(listed, "images/", 1)
+    published = {i: p for i, p in checkpoints.items() if MANIFEST in p.names}
+    published_images = {i: p for i, p in images.items() if MANIFEST in p.names}
+    found = manifests(archives, published)
+    uploads_named = {f"checkpoints/{i}": _named(m) for i, m in found.items()}
+    for image_id in published_images:
+        with _logged(image_id):
+            if image := archives.image(image_id):
+                uploads_named[f"images/{image_id}"] = _named(image)
+    places = {f"checkpoints/{i}": p for i, p in checkpoints.items()}
+    places |= {f"images/{i}": p for i, p in images.items()}
+    uploads = {f"checkpoints/{i}": p for i, p in _places(listed, "checkpoints/", 3).items()}
+    uploads |= {f"images/{i}": p for i, p in _places(listed, "images/", 2).items()}
     return Survey(
-        checkpoints={i: p for i, p in checkpoints.items() if _is_id(i)},
-        manifests=manifests(archives, checkpoint_ids(listed["checkpoints/"])),
-        image_places=images,
-        images=_images(archives, images),
-        image_uploads={i: p for i, p in uploads.items() if not i.endswith(f"/{MANIFEST}")},
+        checkpoints=published,
+        manifests=found,
+        images=published_images,
+        unpublished={path: p for path, p in places.items() if MANIFEST not in p.names},
+        uploads={path: p for path, p in uploads.items() if UPLOAD.search(path)},
+        named=uploads_named,
         contexts=_places(listed, "contexts/", 1),
         probes=_places(listed, "probe-", 1),
     )
@@ -89,10 +112,8 @@ def manifests(archives: ArchiveStore, ids: Iterable[str]) -> dict[str, Checkpoin
     """Those of these checkpoints' manifests that can be read."""
     found = {}
     for checkpoint_id in ids:
-        try:
+        with _logged(checkpoint_id):
             found[checkpoint_id] = archives.manifest(checkpoint_id)
-        except (ManifestInvalidError, CheckpointNotFoundError) as error:
-            _logger.warning("a checkpoint cannot be judged: %s", error)
     return found
 
 
@@ -102,19 +123,20 @@ def parent_of(manifest: CheckpointManifest) -> str | None:
     return parent
 
 
-def _images(archives: ArchiveStore, places: dict[str, Place]) -> dict[str, ImageManifest]:
-    found = {}
-    for image_id, place in places.items():
-        if MANIFEST not in place.names:
-            continue
-        try:
-            manifest = archives.image(image_id)
-        except ManifestInvalidError as error:
-            _logger.warning("an image cannot be judged: %s", error)
-            continue
-        if manifest is not None:
-            found[image_id] = manifest
-    return found
+def _named(manifest: BaseModel) -> frozenset[str]:
+    """Every upload that a manifest names, in whichever field."""
+    return frozenset(_NAMED.findall(manifest.model_dump_json()))
+
+
+@contextmanager
+def _logged(name: str) -> Iterator[None]:
+    """Go on without a manifest that cannot be read; a store that fails is another matter."""
+    try:
+        yield
+    except (StoreUnavailableError, StoreAccessError, StoreConfigError):
+        raise
+    except StorageError as error:
+        _logger.warning("nothing that %s may need will be removed: %s", name, error)
 
 
 def _places(listed: dict[str, list[ObjectInfo]], prefix: str, depth: int) -> dict[str, Place]:

@@ -43,12 +43,13 @@ def test_pruning_leaves_what_is_kept_and_nothing_else(objects: ObjectStore) -> N
 
     assert {(entry.kind, entry.id) for entry in report.removed} == {
         (StoredKind.CHECKPOINT, old.id),
-        (StoredKind.UPLOAD, dead),
+        (StoredKind.UPLOAD, f"checkpoints/{dead}"),
         (StoredKind.IMAGE, "b" * 64),
         (StoredKind.CONTEXT, "build-1"),
     }
     assert archives.checkpoints() == [new, pinned]
     assert b"".join(archives.read(pinned.archive)) == b"state"
     assert b"".join(archives.read(needed.archive)) == b"layers"
-    places = {info.key.rpartition("/parts/")[0] for info in objects.list("")} - {""}
-    assert places == {a.prefix for a in (new.archive, pinned.archive, needed.archive)}
+    roots = [f"checkpoints/{i}/" for i in (new.id, pinned.id)]
+    roots.append(f"images/{new.image.id.removeprefix('sha256:')}/")
+    assert {i.key for i in objects.list("") if not i.key.startswith(tuple(roots))} == set()

@@ -154,7 +154,7 @@ def test_a_dead_upload_goes_and_one_under_way_stays(store: Store) -> None:
     store.archives.write(f"checkpoints/{fresh}", [b"parts"])
     store.in_use = InUse(checkpoints=frozenset({named}))
     report = store.prune()
-    assert removed(report) == {("upload", dead, Reason.ORPHAN)}
+    assert removed(report) == {("upload", f"checkpoints/{dead}", Reason.ORPHAN)}
     assert {key.rsplit("/", 2)[0] for key in store.stored()} == {
         f"checkpoints/{fresh}",
         f"checkpoints/{named}",
@@ -182,7 +182,7 @@ def test_a_writer_that_publishes_meanwhile_loses_nothing(store: Store) -> None:
         return asked[-1]
 
     report = store.prune(in_use=publishes_at_the_second_question)
-    assert [entry.id for entry in report.left] == [checkpoint_id]
+    assert [entry.id for entry in report.left] == [f"checkpoints/{checkpoint_id}"]
     assert b"".join(store.archives.read(archive)) == b"parts"
 
 
@@ -245,17 +245,30 @@ def test_no_image_goes_while_a_manifest_cannot_be_read(store: Store) -> None:
 def test_image_uploads_that_lost_or_died_go(store: Store) -> None:
     store.checkpoint(0)
     store.image(IMAGE)
-    store.archives.write(f"images/{IMAGE}/slower", [b"layers"])
-    store.archives.write(f"images/{OTHER}/dead", [b"layers"])
+    lost = f"images/{IMAGE}/{'0' * 16}"
+    store.archives.write(lost, [b"layers"])
+    store.archives.write(f"images/{OTHER}/{'1' * 16}", [b"layers"])
     store.objects.ages[f"images/{OTHER}"] = OLD
-    report = store.prune()
-    assert removed(report) == {
-        ("image-upload", f"{IMAGE}/slower", Reason.ORPHAN),
-        ("image-upload", f"{OTHER}/dead", Reason.ORPHAN),
+    assert removed(store.prune()) == {
+        ("upload", lost, Reason.ORPHAN),
+        ("upload", f"images/{OTHER}", Reason.ORPHAN),
     }
     image = store.archives.image(IMAGE)
     assert image is not None
     assert b"".join(store.archives.read(image.archive)) == b"layers"
+
+
+def test_an_earlier_try_beside_a_published_checkpoint_goes(store: Store) -> None:
+    checkpoint_id = new_checkpoint_id("web", NOON - OLD)
+    path = f"checkpoints/{checkpoint_id}"
+    died, archive = (store.archives.write(f"{path}/{n * 16}", [b"parts"]) for n in "01")
+    store.archives.publish(manifest_of(archive, checkpoint_id))
+    store.objects.ages[path] = OLD
+    store.in_use = InUse(checkpoints=frozenset({checkpoint_id}))
+    assert store.prune().removed == ()
+    store.in_use = InUse()
+    assert removed(store.prune()) == {("upload", died.prefix, Reason.ORPHAN)}
+    assert b"".join(store.archives.read(archive)) == b"parts"
 
 
 def test_contexts_and_probes_that_were_forgotten_go(store: Store) -> None:
@@ -291,7 +304,7 @@ def test_a_removal_that_is_killed_leaves_an_orphan_for_the_next(
             store.prune(LAST)
     assert deleted == [f"checkpoints/{old.id}/manifest.json"]
     store.objects.ages[f"checkpoints/{old.id}"] = OLD
-    assert removed(store.prune(LAST)) == {("upload", old.id, Reason.ORPHAN)}
+    assert removed(store.prune(LAST)) == {("upload", f"checkpoints/{old.id}", Reason.ORPHAN)}
     assert not [key for key in store.stored() if old.id in key]
 
 
