@@ -68,13 +68,24 @@ class ImageRef(_Record):
     archived: bool
 
 
+class Imported(_Record):
+    """Of a checkpoint that Podferry did not take: what the archive calls its container.
+
+    `unknown` says, for people to read, what the archive does not tell of it: a cold start would go
+    without.
+    """
+
+    container: str
+    unknown: tuple[str, ...]
+
+
 class CheckpointManifest(_Record):
     """A checkpoint of one workload: written last, so what has one is complete.
 
     `spec` is what a cold start needs to run the container again; `networks` and
     `volume_specs` are how to make those that are missing on another host. What may hold secrets is
     left out of the repr. `statistics` and `facts` (about the host) are for people and
-    for placement; this package does not look into them.
+    for placement; this package does not look into them. An imported one has no `host`.
     """
 
     version: Literal[1] = 1
@@ -89,6 +100,7 @@ class CheckpointManifest(_Record):
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
     archive: Archive
+    imported: Imported | None = None
     statistics: dict[str, JsonValue] = {}
     facts: dict[str, JsonValue] = {}
 

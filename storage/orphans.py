@@ -59,10 +59,12 @@ def _uploads(found: Survey, in_use: InUse) -> Iterator[Orphan]:
     for owner, place in found.unpublished.items():
         if not named(in_use, owner):
             yield _orphan(StoredKind.UPLOAD, owner, f"{owner}/", place)
-    for upload, place in found.uploads.items():
-        owner = upload.rpartition("/")[0]
-        if upload not in found.named.get(owner, {upload}) and not named(in_use, owner):
-            yield _orphan(StoredKind.UPLOAD, upload, f"{upload}/", place)
+    if found.readable:  # one that is not may need an upload of another's
+        needed = frozenset[str]().union(*found.named.values())
+        for upload, place in found.uploads.items():
+            owner = upload.rpartition("/")[0]
+            if owner in found.named and upload not in needed and not named(in_use, owner):
+                yield _orphan(StoredKind.UPLOAD, upload, f"{upload}/", place)
 
 
 def _images(found: Survey, kept: Collection[str], in_use: InUse) -> Iterator[Orphan]:

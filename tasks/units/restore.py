@@ -32,17 +32,25 @@ def _restore(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifes
     spec = RunSpec.model_validate(manifest.spec)
     ensure_networks(runtime, spec, manifest.networks)
     chunks = step.context.archives.read(manifest.archive, progress=step.progress)
-    container = runtime.restore(chunks, _options(step), archive=manifest.id)
+    container = runtime.restore(chunks, _options(step, manifest), archive=manifest.id)
     runtime.update_restart_policy(container, spec.restart)
     wait_healthy(step, container, restored=True)
     return container
 
 
-def _options(step: Step) -> RestoreSpec:
-    """Claim the old addresses, unless the target cannot give them or the request gives them up."""
+def _options(step: Step, manifest: CheckpointManifest) -> RestoreSpec:
+    """Claim the old addresses, unless the target cannot give them or the request gives them up.
+
+    An imported container gets the name that it was imported under.
+    """
     found = target_check(step.workflow).findings
     new_address = step.workflow.options.ignore_static_ip or needs_new_address(found)
-    return RestoreSpec(ignore_static_ip=new_address, ignore_static_mac=new_address)
+    renamed = manifest.imported and manifest.imported.container != manifest.workload
+    return RestoreSpec(
+        name=manifest.workload if renamed else "",
+        ignore_static_ip=new_address,
+        ignore_static_mac=new_address,
+    )
 
 
 def _discard_old(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> None:

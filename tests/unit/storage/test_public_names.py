@@ -12,6 +12,7 @@ def test_public_names_are_these() -> None:
         "CheckpointNotFoundError",
         "ImageManifest",
         "ImageRef",
+        "Imported",
         "InUse",
         "Keep",
         "ManifestInvalidError",
