@@ -216,6 +216,8 @@ def rm(
     store: StoreOption = None,
 ) -> None:
     """Remove checkpoints for good: all of them, or none when something needs one."""
+    if not yes and not sys.stdin.isatty():
+        raise InvalidRequestError("rm asks first, and nobody is there to answer; add --yes")
     with open_client(redis, store) as client:
         if not yes:
             typer.confirm(f"Remove {', '.join(checkpoints)} for good?", abort=True, err=True)
