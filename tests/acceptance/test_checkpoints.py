@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,7 @@ from workers.settings import Settings
 
 pytestmark = pytest.mark.integration
 DAY = timedelta(days=1)
+PATIENCE_SECONDS = 60.0
 PODFERRY = str(Path(sys.executable).with_name("podferry"))
 RAW = noise(300_000)
 
@@ -195,3 +197,27 @@ def test_prune_goes_by_the_settings_too(place: Place) -> None:
     place.environment["PODFERRY_RETENTION_KEEP_LAST"] = "2"
     assert len(place.json("prune")["removed"]) == 1
     assert len(place.json("prune", "--keep-last", "1")["removed"]) == 1
+
+
+def test_a_control_worker_prunes_by_itself(place: Place) -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PODFERRY_")}
+    settings = {"PODFERRY_RETENTION_KEEP_LAST": "1", "PODFERRY_RETENTION_EVERY": "1s"}
+    with subprocess.Popen(
+        [PODFERRY, "worker", "--control"],
+        env={**clean, **place.environment, **settings},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as worker:
+        try:
+            limit = time.monotonic() + PATIENCE_SECONDS
+            while place.ids() != [place.web[0].id]:
+                assert worker.poll() is None
+                assert time.monotonic() < limit, "nothing was pruned"
+                time.sleep(0.1)
+        finally:
+            worker.terminate()
+            _, log = worker.communicate(timeout=PATIENCE_SECONDS)
+    assert worker.returncode == 0, log
+    assert f"removed checkpoint {place.web[1].id} (expired)" in log
+    assert "Traceback" not in log
