@@ -19,6 +19,7 @@ from storage import (
     Pins,
     PruneReport,
     RetentionPolicy,
+    new_archive_prefix,
     new_checkpoint_id,
 )
 from storage.transfer import Progress
@@ -111,7 +112,8 @@ class Checkpoints:
         except ValueError as error:
             raise InvalidRequestError(f"{workload!r} is no name for a container") from error
         export = ExportReader(file, name)
-        archive = self._archives.write(f"checkpoints/{checkpoint_id}", export, progress=progress)
+        prefix = new_archive_prefix(f"checkpoints/{checkpoint_id}")
+        archive = self._archives.write(prefix, export, progress=progress)
         found = export.container
         image = ImageRef(
             name=found.spec.image,

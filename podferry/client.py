@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from podferry.checkpoints import Checkpoints
 from podferry.locate import Locator
 from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
-from storage import new_checkpoint_id
+from storage import new_archive_prefix, new_checkpoint_id
 from tasks import control
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
@@ -236,7 +236,7 @@ class Client:
         self._registry.require_control()
         chunks = build_context(context, containerfile=spec.containerfile)
         name = containerfile_name(context, spec.containerfile)
-        stored = self._archives.write(f"contexts/{workflow.id}", chunks)
+        stored = self._archives.write(new_archive_prefix(f"contexts/{workflow.id}"), chunks)
         sent = spec.model_copy(update={"containerfile": name})
         request = BuildRequest(spec=sent, context=stored)
         try:

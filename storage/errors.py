@@ -111,3 +111,30 @@ class ManifestInvalidError(StorageError):
             f"manifest {self.key} is invalid: {self.reason}; use another checkpoint, "
             "or the version of podferry that wrote this one"
         )
+
+
+class KeyFileError(StorageError):
+    """The file with the keys is missing, readable by others, or no key file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"key file {self.path} cannot be used: {self.reason}"
+
+
+class KeyMissingError(StorageError):
+    """What is to be read was sealed with a key that is not at hand here."""
+
+    def __init__(self, key_id: str, place: str) -> None:
+        super().__init__(key_id, place)
+        self.key_id = key_id
+        self.place = place
+
+    def __str__(self) -> str:
+        return (
+            f"key {self.key_id} is not in {self.place}; copy the key file of the host that wrote "
+            "this archive (key none: written with PODFERRY_ENCRYPTION=off, and read only with it)"
+        )

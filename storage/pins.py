@@ -10,8 +10,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from storage.errors import CheckpointNotFoundError, ObjectNotFoundError
-from storage.manifest import UtcDatetime, workload_of
+from storage.manifest import workload_of
 from storage.objects import ObjectStore
+from storage.records import UtcDatetime
 
 PIN = "pin.json"
 _logger = logging.getLogger(__name__)

@@ -27,6 +27,7 @@ class WorkloadFacts(Model):
     image: str
     image_id: str
     image_from_registry: bool
+    key_id: str
     volumes: tuple[str, ...]
     restart: RestartPolicy
     container: ContainerFacts
@@ -39,6 +40,7 @@ class WorkloadFacts(Model):
         info: ContainerInfo,
         image: ImageInfo,
         *,
+        key_id: str,
         container: ContainerFacts,
         host: HostFacts,
         findings: tuple[Finding, ...],
@@ -50,6 +52,7 @@ class WorkloadFacts(Model):
             image=info.image,
             image_id=info.image_id,
             image_from_registry=image.from_registry,
+            key_id=key_id,
             volumes=info.volumes,
             restart=info.spec.restart,
             container=container,

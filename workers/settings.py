@@ -7,15 +7,18 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage import (
     ORPHAN_GRACE,
+    UNENCRYPTED,
     ArchiveStore,
+    Compression,
     Keep,
+    KeyFile,
     RetentionPolicy,
     open_objects,
     parse_bytes,
@@ -55,6 +58,16 @@ class Settings(BaseSettings):
     store_access_key: SecretStr | None = Field(default=None, description="S3 access key")
     store_secret_key: SecretStr | None = Field(default=None, description="S3 secret key")
     store_region: str | None = Field(default=None, description="S3 region")
+    key_file: Path | None = Field(
+        default=None, description="The keys that archives are sealed with; the same on every host"
+    )
+    encryption: Literal["on", "off"] = Field(
+        default="on", description="off: whoever reads the store reads the containers' memory"
+    )
+    compression: Compression = Field(
+        default="auto",
+        description="none, fast, normal, or auto: what the data and the link are worth",
+    )
     host: HostName | None = Field(default=None, description="Name of this worker's host")
     socket: str = Field(default=DEFAULT_SOCKET, description="Path of this host's Podman socket")
     concurrency: int = Field(default=2, ge=1, le=32, description="Units at once on a worker")
@@ -98,8 +111,14 @@ class Settings(BaseSettings):
                 access_key=_plain(self.store_access_key),
                 secret_key=_plain(self.store_secret_key),
                 region=self.store_region,
-            )
+            ),
+            keys=UNENCRYPTED if self.encryption == "off" else self.key_ring(),
+            compression=self.compression,
         )
+
+    def key_ring(self) -> KeyFile:
+        """The key file that is configured, else one in the state directory."""
+        return KeyFile(self.key_file or dev_state_dir() / "keys.json")
 
 
 def load_settings(**flags: object) -> Settings:

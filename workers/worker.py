@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 
+import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutdown
@@ -28,6 +29,7 @@ from workers.retention import RetentionTimer
 from workers.settings import Settings
 
 Job = Heartbeat | CanaryWatch | RetentionTimer
+log = structlog.get_logger()
 
 
 def run_worker(settings: Settings, *, control: bool) -> int:
@@ -38,9 +40,11 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     """
     if settings.host is None and not control:
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
+    configure_logging(settings.log_level)
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
+    make_keys(settings)
     archives = settings.archives()
     archives.check()
     context = Context(
@@ -54,6 +58,17 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     )
     app = make_app(settings.redis_url, context)
     return _serve(app, settings, control, _background(app, settings, control))
+
+
+def make_keys(settings: Settings) -> None:
+    """At the first start, make the key file that nobody configured, and say where it is."""
+    keys = settings.key_ring()
+    if settings.encryption == "on" and settings.key_file is None and keys.create():
+        log.warning(
+            "a key file was made: without it no archive can be read; keep a copy, and give every "
+            "host the same",
+            path=str(keys.path),
+        )
 
 
 def _background(app: Celery, settings: Settings, control: bool) -> list[Job]:
@@ -76,7 +91,6 @@ def _background(app: Celery, settings: Settings, control: bool) -> list[Job]:
 
 
 def _serve(app: Celery, settings: Settings, control: bool, background: list[Job]) -> int:
-    configure_logging(settings.log_level)
     # Podman's socket belongs to root, so its worker does; with JSON only, a message is no code.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery")
     setup_logging.connect(_keep_logging, weak=False)

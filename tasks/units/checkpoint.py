@@ -15,7 +15,7 @@ from runtime import (
     RestartPolicy,
     RestoreSpec,
 )
-from storage import Archive, CheckpointManifest, ImageRef
+from storage import Archive, CheckpointManifest, ImageRef, new_archive_prefix
 from tasks.facts import WorkloadFacts, workload_facts
 from tasks.models import Kind, now
 from tasks.step import Result, Step
@@ -40,10 +40,9 @@ def checkpoint(step: Step) -> Result:
     step.note(source_stopped=True)
     # The policy would start the stopped container from scratch; the copy gets it back.
     runtime.update_restart_policy(facts.container_id, RestartPolicy())
+    prefix = new_archive_prefix(f"checkpoints/{step.workflow.checkpoint_id}")
     with _exported(runtime, facts, resume=stay) as chunks:
-        archive = step.context.archives.write(
-            f"checkpoints/{step.workflow.checkpoint_id}", chunks, progress=step.progress
-        )
+        archive = step.context.archives.write(prefix, chunks, progress=step.progress)
     step.fence()
     manifest = _manifest(step, facts, spec.model_dump(mode="json"), archive, chunks.statistics)
     step.context.archives.publish(manifest.model_copy(update=around))
@@ -88,7 +87,6 @@ def _manifest(
     runtime, archives = engine(step), step.context.archives
     stored = archives.image(facts.image_id) is not None
     return CheckpointManifest(
-        version=1,
         id=step.workflow.checkpoint_id,
         workload=facts.name,
         created=now(),

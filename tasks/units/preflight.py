@@ -35,7 +35,12 @@ def describe(step: Step) -> Result:
     findings = source_findings(container, host, moving=moving)
     _judge(step, info.name, findings)
     facts = WorkloadFacts.of(
-        info, runtime.image(info.image_id), container=container, host=host, findings=findings
+        info,
+        runtime.image(info.image_id),
+        key_id=step.context.archives.key_id,
+        container=container,
+        host=host,
+        findings=findings,
     )
     for loss in runtime.unkept(info.id):
         step.log(f"not kept: {loss}")
@@ -49,6 +54,7 @@ def preflight(step: Step) -> Result:
     runtime.ping()
     facts, archives = workload_facts(step.workflow), step.context.archives
     archives.check()
+    archives.require_key(facts.key_id)
     target = runtime.target_facts(facts.container)
     target = target.model_copy(
         update={

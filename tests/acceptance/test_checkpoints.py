@@ -65,8 +65,9 @@ def place(podferry: Run, redis_url: str, tmp_path: Path) -> Place:
     environment = {
         "PODFERRY_REDIS_URL": redis_url,
         "PODFERRY_STORE_URL": (tmp_path / "store").as_uri(),
+        "PODFERRY_ENCRYPTION": "off",
     }
-    archives = Settings(store_url=environment["PODFERRY_STORE_URL"]).archives()
+    archives = Settings(store_url=environment["PODFERRY_STORE_URL"], encryption="off").archives()
     web = [store_checkpoint(archives, data=RAW, created=now() - n * DAY) for n in range(3)]
     return Place(type=podferry, environment=environment, archives=archives, web=web)
 

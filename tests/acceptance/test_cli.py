@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
         done = podferry(*words)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
+
+
+def test_keys_are_made_listed_and_never_shown(podferry: Run, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    here = {"PODFERRY_KEY_FILE": str(file)}
+
+    assert "podferry keys new" in complaint(podferry("keys", "ls", **here))
+    made = [podferry("keys", "new", **here).stdout.split()[1] for _ in range(2)]
+    listed = podferry("keys", "ls", "-o", "json", **here).stdout
+
+    assert [(key["id"], key["current"]) for key in json.loads(listed)] == [
+        (made[0], False),
+        (made[1], True),
+    ]
+    table = podferry("keys", "ls", **here).stdout
+    assert all(key_id in table for key_id in made)
+    for key in json.loads(file.read_text())["keys"]:
+        assert key["secret"] not in listed + table
 
 
 def test_documented_commands_and_options_exist(podferry: Run) -> None:

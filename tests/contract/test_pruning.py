@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage import (
+    UNENCRYPTED,
     ArchiveStore,
     InUse,
     Keep,
@@ -24,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 
 def test_pruning_leaves_what_is_kept_and_nothing_else(objects: ObjectStore) -> None:
-    archives = ArchiveStore(objects)
+    archives = ArchiveStore(objects, keys=UNENCRYPTED)
     new, pinned, old = (store_checkpoint(archives, created=NOON - n * HOUR) for n in range(3))
     Pins(objects).set(pinned.id, reason="", now=NOON)
     needed = archives.write_image(new.image.id, ["redis"], [b"layers"])

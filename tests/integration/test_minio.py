@@ -16,7 +16,7 @@ from storage import (
     open_objects,
 )
 from tests.services import MinioServer, free_port, minio_server
-from tests.unit.storage.samples import noise, store_checkpoint
+from tests.unit.storage.samples import KEYS, noise, store_checkpoint
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 PART = 1 << 20
@@ -41,7 +41,7 @@ def objects(minio: MinioServer) -> Iterator[ObjectStore]:
 def test_server_killed_during_an_upload_is_reported(
     minio: MinioServer, objects: ObjectStore
 ) -> None:
-    archives = ArchiveStore(objects, part_bytes=PART, codec="none")
+    archives = ArchiveStore(objects, part_bytes=PART, keys=KEYS, compression="none")
     kept = store_checkpoint(archives)
 
     def source() -> Iterator[bytes]:
@@ -61,7 +61,7 @@ def test_server_killed_during_an_upload_is_reported(
 def test_server_killed_during_a_download_is_reported(
     minio: MinioServer, objects: ObjectStore
 ) -> None:
-    archives = ArchiveStore(objects, part_bytes=PART, codec="none")
+    archives = ArchiveStore(objects, part_bytes=PART, keys=KEYS, compression="none")
     stream = archives.read(archives.write("prefix", [noise(20 * PART)]))
     next(stream)
 

@@ -13,6 +13,7 @@ from fakeredis import FakeRedis
 from podferry.checkpoints import Checkpoints
 from runtime import NotACheckpointError, RunSpec
 from storage import (
+    UNENCRYPTED,
     ArchiveDamagedError,
     ArchiveStore,
     CheckpointNotFoundError,
@@ -33,7 +34,7 @@ MISSING = "web/20260101T000000Z-000000"
 
 @pytest.fixture
 def archives() -> ArchiveStore:
-    return ArchiveStore(MemoryObjectStore(), part_bytes=100_000)
+    return ArchiveStore(MemoryObjectStore(), part_bytes=100_000, keys=UNENCRYPTED)
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_verify_reads_all_and_finds_a_flipped_bit(
 def test_a_checkpoint_that_goes_while_it_is_read_is_not_called_damaged(
     archives: ArchiveStore, checkpoints: Checkpoints
 ) -> None:
-    manifest = store_checkpoint(archives, data=noise(4 << 20))
+    manifest = store_checkpoint(archives, data=noise(40 << 20))
     pieces = checkpoints.read(manifest.id)
     next(pieces)
     archives.delete_checkpoint(manifest.id)

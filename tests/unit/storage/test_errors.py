@@ -5,6 +5,8 @@ import pytest
 from storage import (
     ArchiveDamagedError,
     CheckpointNotFoundError,
+    KeyFileError,
+    KeyMissingError,
     ManifestInvalidError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -22,6 +24,8 @@ ERRORS = [
     ObjectExistsError("a/b"),
     CheckpointNotFoundError("web/20261123T140311Z-1f9a0c"),
     ArchiveDamagedError("checkpoints/web", "part 3 is missing"),
+    KeyFileError("/etc/keys.json", "it does not exist"),
+    KeyMissingError("20261123-1f9a0c", "key file /etc/keys.json"),
     ManifestInvalidError("checkpoints/web/manifest.json", "version: wrong"),
 ]
 

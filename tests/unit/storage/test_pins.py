@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import ArchiveStore, CheckpointNotFoundError, MemoryObjectStore, Pins
+from storage import UNENCRYPTED, ArchiveStore, CheckpointNotFoundError, MemoryObjectStore, Pins
 from tests.unit.storage.samples import NOON, store_checkpoint
 
 MISSING = "web/20261123T120000Z-000000"
@@ -21,7 +21,7 @@ def pins(objects: MemoryObjectStore) -> Pins:
 def test_a_pin_comes_and_goes_and_the_manifest_stays(
     objects: MemoryObjectStore, pins: Pins
 ) -> None:
-    archives = ArchiveStore(objects)
+    archives = ArchiveStore(objects, keys=UNENCRYPTED)
     manifest = store_checkpoint(archives)
     assert pins.get(manifest.id) is None
 
@@ -47,7 +47,7 @@ def test_what_does_not_exist_is_not_pinned(
 
 
 def test_a_pin_that_cannot_be_read_holds(objects: MemoryObjectStore, pins: Pins) -> None:
-    manifest = store_checkpoint(ArchiveStore(objects))
+    manifest = store_checkpoint(ArchiveStore(objects, keys=UNENCRYPTED))
     objects.put(f"checkpoints/{manifest.id}/pin.json", b'{"version": 7}')
     pin = pins.get(manifest.id)
     assert pin is not None
@@ -55,7 +55,7 @@ def test_a_pin_that_cannot_be_read_holds(objects: MemoryObjectStore, pins: Pins)
 
 
 def test_a_deleted_checkpoint_takes_its_pin_along(objects: MemoryObjectStore, pins: Pins) -> None:
-    archives = ArchiveStore(objects)
+    archives = ArchiveStore(objects, keys=UNENCRYPTED)
     manifest = store_checkpoint(archives)
     pins.set(manifest.id, reason="", now=NOON)
     archives.delete_checkpoint(manifest.id)

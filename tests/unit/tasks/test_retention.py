@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from storage import (
     ORPHAN_GRACE,
+    UNENCRYPTED,
     ArchiveStore,
     CheckpointManifest,
     CheckpointNotFoundError,
@@ -36,7 +37,7 @@ LAST = RetentionPolicy(keep=Keep(last=1))
 
 @pytest.fixture
 def archives() -> ArchiveStore:
-    return ArchiveStore(MemoryObjectStore())
+    return ArchiveStore(MemoryObjectStore(), keys=UNENCRYPTED)
 
 
 def checkpoint(
