@@ -73,7 +73,7 @@ def test_verify_reads_all_and_finds_a_flipped_bit(
 def test_a_checkpoint_that_goes_while_it_is_read_is_not_called_damaged(
     archives: ArchiveStore, checkpoints: Checkpoints
 ) -> None:
-    manifest = store_checkpoint(archives, data=noise(4 << 20))
+    manifest = store_checkpoint(archives, data=noise(40 << 20))  # more than is read ahead
     pieces = checkpoints.read(manifest.id)
     next(pieces)
     archives.delete_checkpoint(manifest.id)

