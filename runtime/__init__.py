@@ -22,6 +22,9 @@ from runtime.errors import (
     NetworkInUseError,
     NetworkNotFoundError,
     NotACheckpointError,
+    PodExistsError,
+    PodInUseError,
+    PodNotFoundError,
     PullFailedError,
     RestoreFailedError,
     RuntimeEngineError,
@@ -42,6 +45,10 @@ from runtime.exported_spec import (
 from runtime.fake import (
     FakeRuntime,
 )
+from runtime.pod_specs import (
+    PodInfo,
+    PodSpec,
+)
 from runtime.podman import (
     PodmanRuntime,
 )
@@ -51,6 +58,8 @@ from runtime.preflight import (
     blockers,
     move_findings,
     needs_new_address,
+    pod_findings,
+    pod_target_findings,
     source_findings,
 )
 from runtime.preflight.facts import (
@@ -147,6 +156,11 @@ __all__ = [
     "NetworkSpec",
     "NotACheckpointError",
     "OutputChunk",
+    "PodExistsError",
+    "PodInUseError",
+    "PodInfo",
+    "PodNotFoundError",
+    "PodSpec",
     "PodmanRuntime",
     "Port",
     "PullFailedError",
@@ -173,5 +187,7 @@ __all__ = [
     "containerfile_name",
     "move_findings",
     "needs_new_address",
+    "pod_findings",
+    "pod_target_findings",
     "source_findings",
 ]

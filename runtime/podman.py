@@ -32,6 +32,7 @@ from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
 from runtime.peek import kinds, peeking
 from runtime.podman_defaults import EngineDefaults, probe_body
+from runtime.podman_pods import PodmanPods
 from runtime.podman_requests import build_params, podman_body, restore_params
 from runtime.preflight.facts import (
     Canary,
@@ -59,7 +60,7 @@ from runtime.specs import (
 from runtime.upload import Upload
 
 
-class PodmanRuntime(DockerRuntime):
+class PodmanRuntime(PodmanPods, DockerRuntime):
     """One Podman host (5.x)."""
 
     def __init__(self, socket: str, checkpoint_probe: Callable[[], None] | None = None) -> None:

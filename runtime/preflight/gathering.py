@@ -48,6 +48,7 @@ def gather_container(libpod: LibpodClient, container: str, look: Look) -> Contai
     named = _image(libpod, facts.image)
     return facts.model_copy(
         update={
+            "pod": _pod_name(libpod, facts.pod),
             "image_named": named.get("Id") == facts.image_id,
             "image_bytes": _image(libpod, facts.image_id).get("Size", 0),
             "shared_volumes": tuple(_shared(libpod, facts)),
@@ -82,6 +83,12 @@ def gather_target(
         networks=tuple(_networks(libpod, {a.network.name for a in container.networks})),
         paths=look((*(bind.source for bind in container.binds), *container.devices)),
     )
+
+
+def _pod_name(libpod: LibpodClient, pod: str) -> str:
+    if not pod:
+        return ""
+    return str(libpod.json(f"/pods/{pod}/json", operation=f"inspect of pod {pod}")["Name"])
 
 
 def _image(libpod: LibpodClient, name: str) -> dict[str, Any]:

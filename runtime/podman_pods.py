@@ -1,0 +1,134 @@
+"""Pods of a Podman host."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from runtime import host_network
+from runtime.errors import (
+    ContainerExistsError,
+    ContainerNotFoundError,
+    PodExistsError,
+    PodInUseError,
+    PodNotFoundError,
+)
+from runtime.host import file_of_engine
+from runtime.libpod import LibpodClient
+from runtime.pod_specs import PodInfo, PodSpec
+from runtime.pods import holder_body, holder_name, pod_body, pod_info
+from runtime.preflight import machine
+
+
+class PodmanPods:
+    """The pods that libpod's API serves on ``socket``."""
+
+    socket: str
+    _libpod: LibpodClient
+
+    def pod(self, name: str) -> PodInfo:
+        """Describe a pod by name or id. Raises PodNotFoundError."""
+        pod = self._pod(name)
+        infra = self._infra(pod)
+        ipc = "ipc" in (pod.get("SharedNamespaces") or ())
+        system_v = bool(infra and ipc and machine.system_v_objects(infra["Id"]))
+        return pod_info(pod, infra).model_copy(update={"system_v": system_v})
+
+    def pod_exists(self, name: str) -> bool:
+        """Tell whether a pod of this name is there."""
+        try:
+            self._pod(name)
+        except PodNotFoundError:
+            return False
+        return True
+
+    def create_pod(self, spec: PodSpec) -> None:
+        """Create a pod, not started. Raises PodExistsError."""
+        taken = PodExistsError(spec.name)
+        self._libpod.json(
+            "/pods/create",
+            method="POST",
+            operation=f"creation of pod {spec.name!r}",
+            body=pod_body(spec),
+            on={"already exists": taken, "already in use": taken},
+        )
+
+    def remove_pod(self, name: str) -> None:
+        """Remove a pod that is empty; see CheckpointRuntime."""
+        try:
+            found = self.pod(name)
+        except PodNotFoundError:
+            return
+        if found.members:
+            raise PodInUseError(name, found.members)
+        request = self._libpod.request(
+            "DELETE",
+            f"/pods/{found.id}",
+            operation=f"removal of pod {name!r}",
+            params={"force": True, "timeout": 0},
+        )
+        with request:
+            pass
+
+    def hold_pod(self, name: str) -> None:
+        """Have a pod run and keep silent; see CheckpointRuntime."""
+        pod = self._pod(name)
+        infra = self._infra(pod)
+        if infra is None:
+            return
+        self._start(infra["Id"])
+        if pod.get("ExitPolicy") == "stop":
+            self._keep_running(pod_info(pod, infra), infra["Image"])
+        if network := self._network(self._infra(pod)):
+            host_network.silence(network)
+
+    def release_pod(self, name: str) -> None:
+        """Let a pod talk, and stop; see CheckpointRuntime."""
+        pod = self._pod(name)
+        if network := self._network(self._infra(pod)):
+            host_network.let_talk(network)
+        holder = holder_name(pod["Id"])
+        request = self._libpod.request(
+            "DELETE",
+            f"/containers/{holder}",
+            operation=f"removal of {holder!r}",
+            params={"force": True, "ignore": True, "timeout": 0},
+        )
+        with request:
+            pass
+
+    def _pod(self, name: str) -> dict[str, Any]:
+        missing = {"no such pod": PodNotFoundError(name)}
+        return self._libpod.json(f"/pods/{name}/json", operation=f"inspect of {name!r}", on=missing)
+
+    def _infra(self, pod: dict[str, Any]) -> dict[str, Any] | None:
+        container = pod.get("InfraContainerID")
+        if not container:
+            return None
+        path, operation = f"/containers/{container}/json", f"inspect of {container!r}"
+        return self._libpod.json(path, operation=operation)
+
+    def _keep_running(self, pod: PodInfo, image: str) -> None:
+        holder = holder_name(pod.id)
+        with suppress(ContainerExistsError):  # an earlier try made it
+            self._libpod.json(
+                "/containers/create",
+                method="POST",
+                operation=f"creation of {holder!r}",
+                body=holder_body(pod, image),
+                on={"already in use": ContainerExistsError(holder)},
+            )
+        self._start(holder)
+
+    def _start(self, container: str) -> None:
+        """Start one container of a pod and no other; one that runs is no error."""
+        path, operation = f"/containers/{container}/start", f"start of {container!r}"
+        missing = {"no such container": ContainerNotFoundError(container)}
+        with self._libpod.request("POST", path, operation=operation, on=missing):
+            pass
+
+    def _network(self, infra: dict[str, Any] | None) -> Path | None:
+        """Where the pod's network namespace can be entered; never the host's own."""
+        key = infra["NetworkSettings"].get("SandboxKey") if infra else ""
+        return file_of_engine(self.socket, key) if key else None
