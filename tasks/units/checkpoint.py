@@ -28,9 +28,11 @@ from tasks.models import Kind, Workflow, now
 from tasks.step import Result, Step
 from tasks.units.engine import engine, wait_healthy
 from tasks.units.parallel import in_parallel
+from tasks.units.pods import hold, release
 from tasks.units.surroundings import described_networks, described_volumes, records
 
 Around = dict[str, JsonValue]
+Records = tuple[Around, ...]
 Dumps = dict[str, CheckpointStream]
 
 
@@ -44,7 +46,9 @@ def checkpoint(step: Step) -> Result:
     runtime, source = engine(step), source_facts(step.workflow)
     around = {member.name: _around(runtime, member) for member in source.members}
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
+    networks = _pod_networks(runtime, source)
     step.note(source_stopped=True)
+    hold(runtime, source)
     for member in source.members:
         # The policy would start the stopped container from scratch; the copy gets it back.
         runtime.update_restart_policy(member.id, RestartPolicy())
@@ -57,7 +61,9 @@ def checkpoint(step: Step) -> Result:
         statistics = dumps[member.name].statistics
         manifest = _manifest(step, member, archives[member.name], statistics, around[member.name])
         step.context.archives.publish(manifest)
-    _publish_group(step, source)
+    _publish_group(step, source, networks)
+    if step.workflow.options.leave_stopped:
+        release(runtime, source)
     return {
         "bytes": sum(archive.size for archive in archives.values()),
         "raw_bytes": sum(archive.raw_size for archive in archives.values()),
@@ -83,6 +89,7 @@ def _bring_back(runtime: CheckpointRuntime, source: SourceFacts) -> set[str]:
             if _runs_again(runtime, member):
                 kept.add(member.name)
             cut_off()
+    release(runtime, source)
     for member in source.members:
         runtime.update_restart_policy(member.id, member.restart)
     return kept
@@ -184,7 +191,12 @@ def _manifest(
     )
 
 
-def _publish_group(step: Step, source: SourceFacts) -> None:
+def _pod_networks(runtime: CheckpointRuntime, source: SourceFacts) -> Records:
+    spec = source.pod.info.spec if source.pod else None
+    return records(described_networks(runtime, spec)) if spec else ()
+
+
+def _publish_group(step: Step, source: SourceFacts, networks: Records) -> None:
     workflow = step.workflow
     if workflow.group is not None:
         step.context.archives.publish_group(
@@ -195,6 +207,8 @@ def _publish_group(step: Step, source: SourceFacts) -> None:
                 created=now(),
                 host=step.record.host,
                 members=tuple(_id(workflow, member.name) for member in source.members),
+                pod=source.pod.info.spec.model_dump(mode="json") if source.pod else None,
+                networks=networks,
             )
         )
 

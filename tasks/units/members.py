@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime import CheckpointRuntime, ContainerInfo
-from storage import CheckpointManifest
+from storage import CheckpointManifest, GroupManifest
 from tasks.errors import NotMovableError
 from tasks.groups import group_members, workload_line
 from tasks.models import Workflow
@@ -17,7 +17,7 @@ def members_of(runtime: CheckpointRuntime, workflow: Workflow) -> tuple[Containe
     """
     if workflow.group is None:
         return (runtime.inspect(workflow.workload),)
-    lines = map(workload_line, runtime.containers())
+    lines = (workload_line(found) for found in runtime.containers() if not found.infra)
     live = group_members(lines, workflow.group, workflow.workload)
     if live != workflow.members:
         raise NotMovableError(
@@ -33,10 +33,21 @@ def manifests(step: Step) -> tuple[CheckpointManifest, ...]:
 
     Raises CheckpointNotFoundError, ManifestInvalidError.
     """
-    archives, workflow = step.context.archives, step.workflow
+    archives, group = step.context.archives, group_manifest(step)
+    if group is None:
+        return (archives.manifest(step.workflow.checkpoint_id),)
+    return tuple(map(archives.manifest, group.members))
+
+
+def group_manifest(step: Step) -> GroupManifest | None:
+    """The group's checkpoint that the workflow brings back; None when it is a container's.
+
+    Raises CheckpointNotFoundError, ManifestInvalidError.
+    """
+    workflow = step.workflow
     if workflow.group is None:
-        return (archives.manifest(workflow.checkpoint_id),)
-    return tuple(map(archives.manifest, archives.group(workflow.checkpoint_id).members))
+        return None
+    return step.context.archives.group(workflow.checkpoint_id)
 
 
 def volumes_of(found: tuple[CheckpointManifest, ...]) -> tuple[str, ...]:

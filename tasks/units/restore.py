@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from runtime import CheckpointRuntime, RestoreSpec, RunSpec, needs_new_address
+from runtime import CheckpointRuntime, PodSpec, RestoreSpec, RunSpec, needs_new_address
 from storage import CheckpointManifest
 from tasks.errors import InvalidRequestError
 from tasks.facts import target_check
 from tasks.models import Kind, Workflow
 from tasks.step import Result, Step
 from tasks.units.engine import engine, lookup, remove_copies, wait_healthy
-from tasks.units.members import manifests, volumes_of
+from tasks.units.members import group_manifest, manifests, volumes_of
+from tasks.units.pods import as_wanted, made_and_held, spec_in
 from tasks.units.surroundings import ensure_networks
 from tasks.units.target import leaving_nothing, take_target
 
@@ -21,41 +22,61 @@ def restore(step: Step) -> Result:
     found = manifests(step)
     _require_whole(step.workflow, found)
     names, volumes = [manifest.workload for manifest in found], volumes_of(found)
+    group = group_manifest(step)
+    spec = as_wanted(step.workflow, spec_in(group))
+    pod = spec.name if spec else ""
     if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
-        _discard_old(step, runtime, found)
-    take_target(step, runtime, names, volumes)
-    with leaving_nothing(step, runtime, names, volumes):
-        containers = _restore_all(step, runtime, found)
+        _discard_old(step, runtime, found, pod)
+    take_target(step, runtime, names, volumes, pod=pod)
+    with leaving_nothing(step, runtime, names, volumes, pod=pod):
+        if group is not None and spec is not None:
+            ensure_networks(runtime, spec, group.networks)
+        with made_and_held(runtime, spec):
+            containers = _restore_all(step, runtime, found, spec)
+        _wait_for_all(step, runtime, containers, found)
     size = sum(manifest.archive.size for manifest in found)
     return {"container_ids": list(containers), "bytes": size}
 
 
 def _restore_all(
-    step: Step, runtime: CheckpointRuntime, found: tuple[CheckpointManifest, ...]
+    step: Step,
+    runtime: CheckpointRuntime,
+    found: tuple[CheckpointManifest, ...],
+    pod: PodSpec | None,
 ) -> list[str]:
-    """One after the other, in their order; only then may one's health depend on another's."""
+    """One after the other, in their order."""
     for manifest in found:
         ensure_networks(runtime, RunSpec.model_validate(manifest.spec), manifest.networks)
     networks = {str(network["name"]) for manifest in found for network in manifest.networks}
     addresses = [address for manifest in found for address in manifest.addresses]
+    addresses += pod.addresses if pod else ()
     containers: list[str] = []
     done_bytes, total = 0, sum(manifest.archive.raw_size for manifest in found)
     with runtime.kept_apart(networks if len(found) > 1 else ()) as cut_off:
         for manifest in found:
             chunks = step.read(manifest.archive, before=done_bytes, total=total)
-            options = _options(step.workflow, manifest)
+            options = _options(step.workflow, manifest, pod)
             containers.append(runtime.restore(chunks, options, archive=manifest.id))
             cut_off()
             done_bytes += manifest.archive.raw_size
         runtime.forget_connections(addresses)
+    return containers
+
+
+def _wait_for_all(
+    step: Step,
+    runtime: CheckpointRuntime,
+    containers: list[str],
+    found: tuple[CheckpointManifest, ...],
+) -> None:
+    """Only when all are there may one's health depend on another's."""
     for container, manifest in zip(containers, found, strict=True):
         policy = RunSpec.model_validate(manifest.spec).restart
         runtime.update_restart_policy(container, policy)
         wait_healthy(step, container, restored=True)
-    return containers
 
 
-def _options(workflow: Workflow, manifest: CheckpointManifest) -> RestoreSpec:
+def _options(workflow: Workflow, manifest: CheckpointManifest, pod: PodSpec | None) -> RestoreSpec:
     """Claim the old addresses, unless the target cannot give them or the request gives them up.
 
     An imported container gets the name that it was imported under.
@@ -68,6 +89,7 @@ def _options(workflow: Workflow, manifest: CheckpointManifest) -> RestoreSpec:
         ignore_static_ip=new_address,
         ignore_static_mac=new_address,
         ignore_volumes=bool(manifest.shared_volumes),
+        pod=pod.name if pod else "",
     )
 
 
@@ -81,10 +103,13 @@ def _require_whole(workflow: Workflow, found: tuple[CheckpointManifest, ...]) ->
 
 
 def _discard_old(
-    step: Step, runtime: CheckpointRuntime, found: tuple[CheckpointManifest, ...]
+    step: Step, runtime: CheckpointRuntime, found: tuple[CheckpointManifest, ...], pod: str
 ) -> None:
-    """What ``--replace`` asks for: containers of these names, and their volumes, make room."""
+    """What ``--replace`` asks for: containers of these names, and their volumes, make room.
+
+    So does a pod that has no others.
+    """
     here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
-    if here and not step.workflow.target_touched:
+    if (here or pod) and not step.workflow.target_touched:
         step.fence()
-        remove_copies(runtime, here, volumes_of(found))
+        remove_copies(runtime, here, volumes_of(found) if here else (), pod=pod)
