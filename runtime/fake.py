@@ -235,7 +235,6 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
         if not spec.leave_running:
             found.state, found.checkpoint = ContainerState.EXITED, found.memory
             found.memory = b""
-            self.stop_if_alone(found.pod)
         yield CheckpointStream(pieces(data), {"pages_written": 1})
 
     def _why_not(self, container: FakeContainer) -> str:
@@ -286,8 +285,6 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
         found = self._find(container)
         if found.checkpoint is None:
             raise RestoreFailedError(container, "it has no checkpoint to restore")
-        if found.pod and self.pods[found.pod].stopped:
-            raise RestoreFailedError(container, "requested network namespace does not exist")
         found.state, found.memory = ContainerState.RUNNING, found.checkpoint
         found.checkpoint = found.checkpoint if spec.keep else None
 

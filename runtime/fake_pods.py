@@ -7,11 +7,10 @@ import secrets
 from runtime.errors import PodExistsError, PodInUseError, PodNotFoundError
 from runtime.fake_state import FakePod, FakeState, faulty
 from runtime.pod_specs import PodInfo, PodSpec
-from runtime.specs import ContainerState
 
 
 class FakePods(FakeState):
-    """Pods that stop with the last of their containers, if that is their policy."""
+    """Pods, which only hold containers together."""
 
     @faulty
     def pod(self, name: str) -> PodInfo:
@@ -45,22 +44,13 @@ class FakePods(FakeState):
 
     @faulty
     def hold_pod(self, name: str) -> None:
-        """Keep a pod from stopping."""
+        """Hold a pod; nobody talks here."""
         self._found_pod(name).held = True
 
     @faulty
     def release_pod(self, name: str) -> None:
-        """Let a pod stop."""
-        found = self._found_pod(name)
-        found.held = False
-        self.stop_if_alone(name)
-
-    def stop_if_alone(self, name: str) -> None:
-        """Stop a pod whose policy is to stop, when none of its containers runs."""
-        pod = self.pods.get(name)
-        if pod is not None and pod.spec.exit_policy == "stop" and not pod.held:
-            states = {c.state for c in self.containers_by_id.values() if c.pod == name}
-            pod.stopped = bool(states) and ContainerState.RUNNING not in states
+        """Let a pod go."""
+        self._found_pod(name).held = False
 
     def _found_pod(self, name: str) -> FakePod:
         for pod in self.pods.values():

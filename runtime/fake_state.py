@@ -61,12 +61,11 @@ class FakeContainer:
 
 @dataclass(kw_only=True)
 class FakePod:
-    """A pod. One that stopped has lost its namespaces: nothing is restored in place in it."""
+    """A pod."""
 
     id: str
     spec: PodSpec
     held: bool = False
-    stopped: bool = False
     said: dict[str, object] = field(default_factory=dict)  # of its PodInfo, said instead
 
 

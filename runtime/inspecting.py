@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtime.deriving import health_check, run_spec
-from runtime.pod_specs import HOLD_LABEL
 from runtime.specs import ContainerInfo, ContainerState, ContainerSummary, ImageInfo
 
 LOCAL_REGISTRY = "localhost/"  # what Podman puts before the name of an image built here
@@ -59,7 +58,7 @@ def container_summary(entry: Mapping[str, Any]) -> ContainerSummary:
         state=container_state(entry["State"]),
         labels=entry.get("Labels") or {},
         pod=entry.get("PodName") or "",
-        infra=bool(entry.get("IsInfra")) or HOLD_LABEL in (entry.get("Labels") or {}),
+        infra=bool(entry.get("IsInfra")),
     )
 
 

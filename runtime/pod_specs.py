@@ -9,9 +9,6 @@ from pydantic import Field
 from runtime.records import Name, Spec
 from runtime.run_parts import Dns, NetworkAttachment, Port, RestartPolicy
 
-# A container with this label only keeps its pod, which the label names, from stopping.
-HOLD_LABEL = "podferry.holds-pod"
-
 
 class PodSpec(Spec):
     """How to make a pod. Empty means the engine's default.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runtime import host_network
 from runtime.errors import (
-    ContainerExistsError,
     ContainerNotFoundError,
     PodExistsError,
     PodInUseError,
@@ -17,7 +15,7 @@ from runtime.errors import (
 from runtime.host import file_of_engine
 from runtime.libpod import LibpodClient
 from runtime.pod_specs import PodInfo, PodSpec
-from runtime.pods import holder_body, holder_name, pod_body, pod_info
+from runtime.pods import pod_body, pod_info
 from runtime.preflight import machine
 
 
@@ -74,29 +72,15 @@ class PodmanPods:
     def hold_pod(self, name: str) -> None:
         """Have a pod run and keep silent; see CheckpointRuntime."""
         pod = self._pod(name)
-        infra = self._infra(pod)
-        if infra is None:
-            return
-        self._start(infra["Id"])
-        if pod.get("ExitPolicy") == "stop":
-            self._keep_running(pod_info(pod, infra), infra["Image"])
-        if network := self._network(self._infra(pod)):
-            host_network.silence(network)
+        if infra := pod.get("InfraContainerID"):
+            self._start(infra)
+            if network := self._network(self._infra(pod)):
+                host_network.silence(network)
 
     def release_pod(self, name: str) -> None:
-        """Let a pod talk, and stop; see CheckpointRuntime."""
-        pod = self._pod(name)
-        if network := self._network(self._infra(pod)):
+        """Let a pod talk; see CheckpointRuntime."""
+        if network := self._network(self._infra(self._pod(name))):
             host_network.let_talk(network)
-        holder = holder_name(pod["Id"])
-        request = self._libpod.request(
-            "DELETE",
-            f"/containers/{holder}",
-            operation=f"removal of {holder!r}",
-            params={"force": True, "ignore": True, "timeout": 0},
-        )
-        with request:
-            pass
 
     def _pod(self, name: str) -> dict[str, Any]:
         missing = {"no such pod": PodNotFoundError(name)}
@@ -108,18 +92,6 @@ class PodmanPods:
             return None
         path, operation = f"/containers/{container}/json", f"inspect of {container!r}"
         return self._libpod.json(path, operation=operation)
-
-    def _keep_running(self, pod: PodInfo, image: str) -> None:
-        holder = holder_name(pod.id)
-        with suppress(ContainerExistsError):  # an earlier try made it
-            self._libpod.json(
-                "/containers/create",
-                method="POST",
-                operation=f"creation of {holder!r}",
-                body=holder_body(pod, image),
-                on={"already in use": ContainerExistsError(holder)},
-            )
-        self._start(holder)
 
     def _start(self, container: str) -> None:
         """Start one container of a pod and no other; one that runs is no error."""

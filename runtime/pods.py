@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.carrying import SHORT_ID_DIGITS
 from runtime.deriving import port_bindings, restart_policy
-from runtime.pod_specs import HOLD_LABEL, PodInfo, PodSpec
+from runtime.pod_specs import PodInfo, PodSpec
 from runtime.run_parts import Dns, NetworkAttachment, Port
 
 DEFAULT_SHM_BYTES = 65536000
@@ -37,9 +37,7 @@ def pod_info(pod: Mapping[str, Any], infra: Mapping[str, Any] | None) -> PodInfo
         spec=_spec(pod, infra),
         infra=infra_id,
         members=tuple(
-            entry["Name"]
-            for entry in pod.get("Containers") or ()
-            if entry["Id"] != infra_id and entry["Name"] != holder_name(pod["Id"])
+            entry["Name"] for entry in pod.get("Containers") or () if entry["Id"] != infra_id
         ),
         unsupported=tuple(dict.fromkeys(_unsupported(pod, infra))),
     )
@@ -69,21 +67,6 @@ def pod_body(spec: PodSpec) -> dict[str, Any]:
     return {key: value for key, value in body.items() if value} | (
         {} if spec.share else {"shared_namespaces": ["none"]}
     )
-
-
-def holder_body(pod: PodInfo, image: str) -> dict[str, Any]:
-    """Build the JSON of libpod's ``POST /containers/create`` for what keeps a pod from stopping."""
-    return {
-        "name": holder_name(pod.id),
-        "image": image,
-        "pod": pod.id,
-        "labels": {HOLD_LABEL: pod.spec.name},
-    }
-
-
-def holder_name(pod_id: str) -> str:
-    """The name of the container that keeps a pod from stopping."""
-    return f"podferry-hold-{pod_id[:SHORT_ID_DIGITS]}"
 
 
 def _spec(pod: Mapping[str, Any], infra: Mapping[str, Any] | None) -> PodSpec:

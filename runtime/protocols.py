@@ -286,16 +286,15 @@ class CheckpointRuntime(Runtime, Protocol):
         """
 
     def hold_pod(self, name: str) -> None:
-        """Have a pod run and keep silent, whether its containers run or not, until its release.
+        """Have a pod run and keep silent until its release, while its containers come and go.
 
-        A pod's namespaces outlive its containers. Without this, it would stop with the last of
-        them (``exit_policy``), and what is sent to one that is away, from within the pod or
-        outside, would be answered with a reset, and the connection be lost. Where the pod's
-        network is out of reach it is not silenced. Raises PodNotFoundError.
+        Its network outlives them: what is sent to one that is away, from within the pod or outside,
+        would be answered with a reset, and the connection be lost. Where that network is out of
+        reach it is not silenced. Raises PodNotFoundError.
         """
 
     def release_pod(self, name: str) -> None:
-        """Let a pod that was held talk, and stop; one that was not held is no error."""
+        """Let a pod that was held talk; one that was not held is no error."""
 
     def forget_connections(self, addresses: Iterable[str]) -> int:
         """Make this host forget connections from and to addresses that a restore will claim.

@@ -22,6 +22,13 @@ def pod_findings(pod: PodInfo, members: Iterable[ContainerFacts]) -> Iterator[Fi
             f"it was made with {option}, which a move could not give it again",
             f"make pod {name} anew without, or give that to its containers",
         )
+    if pod.spec.exit_policy == "stop":
+        yield blocker(
+            "pod-exit-policy",
+            "it stops with the last of its containers, and takes away what a container would be "
+            "restored in place in, should the move fail",
+            "make it anew with --exit-policy=continue (a quadlet: PodmanArgs=…)",
+        )
     if others := sorted(set(pod.members) - {container.name for container in containers}):
         yield blocker(
             "pod-members",

@@ -81,7 +81,7 @@ def as_wanted(workflow: Workflow, spec: PodSpec | None) -> PodSpec | None:
 
 
 def hold(runtime: CheckpointRuntime, source: SourceFacts) -> None:
-    """Hold the pod, if there is one, while its containers are stopped."""
+    """Hold the pod, if there is one, while its containers are away."""
     if source.pod is not None:
         runtime.hold_pod(source.pod.name)
 
