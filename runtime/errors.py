@@ -124,14 +124,14 @@ class PodNotFoundError(RuntimeEngineError):
 
 
 class PodExistsError(RuntimeEngineError):
-    """A pod (or, since they share names, a container) of this name is already on this host."""
+    """A pod of this name is already on this host."""
 
     def __init__(self, pod: str) -> None:
         super().__init__(pod)
         self.pod = pod
 
     def __str__(self) -> str:
-        return f"a pod or container {self.pod!r} is already on this host"
+        return f"a pod {self.pod!r} is already on this host"
 
 
 class PodInUseError(RuntimeEngineError):

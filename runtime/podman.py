@@ -244,16 +244,10 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
         if info.auto_remove:
             reason = "it was made with --rm and would vanish when it stops"
             raise CheckpointUnsupportedError(container, reason)
-        if others := set(info.dependencies) - {self._infra_container(info)}:
+        if others := [i for i in info.dependencies if not self._inspected(i).get("IsInfra")]:
             reason = f"it depends on {', '.join(sorted(others))}"
             raise CheckpointUnsupportedError(container, reason)
         return info
-
-    def _infra_container(self, info: ContainerInfo) -> str:
-        if not info.pod:
-            return ""
-        pod = self._libpod.json(f"/pods/{info.pod}/json", operation=f"inspect of pod {info.pod}")
-        return str(pod.get("InfraContainerID", ""))
 
     def restore(self, chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:
         """Restore a container from an archive stream; see CheckpointRuntime.

@@ -1,4 +1,9 @@
-"""Pods of a Podman host."""
+"""Pods of a Podman host.
+
+Podman 5.4 locks a pod and then each of its containers to describe the pod, and a container and then
+its pod to export a checkpoint: who asks for the one during the other stops that pod's containers,
+and every list of them, for good. So a pod is described before a checkpoint only.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +33,20 @@ class PodmanPods:
     def pod(self, name: str) -> PodInfo:
         """Describe a pod by name or id. Raises PodNotFoundError."""
         pod = self._pod(name)
-        infra = self._infra(pod)
+        infra = self._described(pod["InfraContainerID"]) if pod.get("InfraContainerID") else None
         ipc = "ipc" in (pod.get("SharedNamespaces") or ())
         system_v = bool(infra and ipc and machine.system_v_objects(infra["Id"]))
         return pod_info(pod, infra).model_copy(update={"system_v": system_v})
 
     def pod_exists(self, name: str) -> bool:
         """Tell whether a pod of this name is there."""
+        path, operation = f"/pods/{name}/exists", f"look for pod {name!r}"
+        missing = {"no such pod": PodNotFoundError(name)}
         try:
-            self._pod(name)
+            with self._libpod.request("GET", path, operation=operation, on=missing):
+                return True
         except PodNotFoundError:
             return False
-        return True
 
     def create_pod(self, spec: PodSpec) -> None:
         """Create a pod, not started. Raises PodExistsError."""
@@ -71,25 +78,30 @@ class PodmanPods:
 
     def hold_pod(self, name: str) -> None:
         """Have a pod run and keep silent; see CheckpointRuntime."""
-        pod = self._pod(name)
-        if infra := pod.get("InfraContainerID"):
+        if infra := self._infra_of(name):
             self._start(infra)
-            if network := self._network(self._infra(pod)):
+            if network := self._network(infra):
                 host_network.silence(network)
 
     def release_pod(self, name: str) -> None:
         """Let a pod talk; see CheckpointRuntime."""
-        if network := self._network(self._infra(self._pod(name))):
+        infra = self._infra_of(name)
+        if infra and (network := self._network(infra)):
             host_network.let_talk(network)
+
+    def _infra_of(self, name: str) -> str:
+        """The id of a pod's infra container, empty if it has none, found without the pod's lock."""
+        if not self.pod_exists(name):
+            raise PodNotFoundError(name)
+        listed = self._libpod.list("/containers/json", all=True)
+        of_pod = (e for e in listed if e["IsInfra"] and name in (e["Pod"], e["PodName"]))
+        return next((str(entry["Id"]) for entry in of_pod), "")
 
     def _pod(self, name: str) -> dict[str, Any]:
         missing = {"no such pod": PodNotFoundError(name)}
         return self._libpod.json(f"/pods/{name}/json", operation=f"inspect of {name!r}", on=missing)
 
-    def _infra(self, pod: dict[str, Any]) -> dict[str, Any] | None:
-        container = pod.get("InfraContainerID")
-        if not container:
-            return None
+    def _described(self, container: str) -> dict[str, Any]:
         path, operation = f"/containers/{container}/json", f"inspect of {container!r}"
         return self._libpod.json(path, operation=operation)
 
@@ -100,7 +112,7 @@ class PodmanPods:
         with self._libpod.request("POST", path, operation=operation, on=missing):
             pass
 
-    def _network(self, infra: dict[str, Any] | None) -> Path | None:
+    def _network(self, infra: str) -> Path | None:
         """Where the pod's network namespace can be entered; never the host's own."""
-        key = infra["NetworkSettings"].get("SandboxKey") if infra else ""
+        key = self._described(infra)["NetworkSettings"].get("SandboxKey")
         return file_of_engine(self.socket, key) if key else None

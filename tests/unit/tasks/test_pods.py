@@ -121,7 +121,7 @@ def test_a_pod_that_is_there_makes_room_only_when_asked(shop: Shop) -> None:
     target = shop.world.hosts["b"]
     target.create_pod(PodSpec(name="shop"))
     refused = shop.world.run(shop.workflow(Kind.RESTORE))
-    assert "'shop' is already on this host" in refused.reason
+    assert "a pod 'shop' is already on this host" in refused.reason
     replaced = shop.world.run(shop.workflow(Kind.RESTORE, options=Options(replace=True)))
     assert replaced.outcome is Outcome.RESTORED, replaced.reason
     assert target.pods["shop"].spec == shop.spec
