@@ -100,6 +100,6 @@ def test_what_of_a_pod_could_not_come_back_is_said_before(fleet: Fleet, pod: Pod
     for code in ("pod-members", "name-in-use", "pod-shm"):
         assert f'"{code}"' in answer.stdout
     assert over in answer.stdout
-    alone = fleet.run("preflight", pod.db, "--to", "b")
+    alone = fleet.run("preflight", pod.db, "--to", "b", "-o", "json")
     assert f"podferry migrate {pod.name} --to HOST" in alone.stdout
     assert pod.connected("a")
