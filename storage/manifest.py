@@ -79,7 +79,7 @@ class CheckpointManifest(Record):
     volumes: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()  # that it had in its networks
     group: str = ""  # the id of the group checkpoint that it is a part of
-    shared_volumes: tuple[str, ...] = ()  # mounted too, but in another member's archive
+    shared_volumes: tuple[str, ...] = ()  # mounted by other members too; one of them has them
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
     archive: Archive

@@ -55,7 +55,8 @@ def checkpoint(step: Step) -> Result:
     step.fence()
     for member in source.members:
         statistics = dumps[member.name].statistics
-        manifest = _manifest(step, member, archives[member.name], statistics, around[member.name])
+        archive = archives[member.name]
+        manifest = _manifest(step, source, member, archive, statistics, around[member.name])
         step.context.archives.publish(manifest)
     _publish_group(step, source)
     return {
@@ -156,6 +157,7 @@ def _around(runtime: CheckpointRuntime, member: MemberFacts) -> Around:
 
 def _manifest(
     step: Step,
+    source: SourceFacts,
     member: MemberFacts,
     archive: Archive,
     statistics: Mapping[str, int],
@@ -164,7 +166,7 @@ def _manifest(
     runtime, archives, workflow = engine(step), step.context.archives, step.workflow
     container = member.container
     stored = archives.image(container.image_id) is not None
-    carried = {"shared_volumes" if member.carrier else "volumes": member.volumes}
+    others = {v for other in source.members if other is not member for v in other.volumes}
     return CheckpointManifest.model_validate(
         {
             "id": _id(workflow, member.name),
@@ -178,7 +180,8 @@ def _manifest(
             "archive": archive,
             "statistics": dict(statistics),
             "facts": runtime.capabilities().model_dump(mode="json"),
-            **carried,
+            "volumes": () if member.carrier else member.volumes,
+            "shared_volumes": [volume for volume in member.volumes if volume in others],
             **around,
         }
     )

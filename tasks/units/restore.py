@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from runtime import CheckpointRuntime, RestoreSpec, RunSpec, needs_new_address
+from runtime import (
+    CheckpointRuntime,
+    RestoreSpec,
+    RunSpec,
+    VolumeInUseError,
+    needs_new_address,
+)
 from storage import CheckpointManifest
 from tasks.errors import InvalidRequestError
 from tasks.facts import target_check
@@ -67,7 +73,7 @@ def _options(workflow: Workflow, manifest: CheckpointManifest) -> RestoreSpec:
         name=manifest.workload if renamed else "",
         ignore_static_ip=new_address,
         ignore_static_mac=new_address,
-        ignore_volumes=bool(manifest.shared_volumes),
+        ignore_volumes=bool(manifest.shared_volumes) and not manifest.volumes,
     )
 
 
@@ -86,5 +92,8 @@ def _discard_old(
     """What ``--replace`` asks for: containers of these names, and their volumes, make room."""
     here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
     if here and not step.workflow.target_touched:
+        for volume in volumes_of(found):
+            if set(runtime.volume_users(volume)) - set(here):
+                raise VolumeInUseError(volume)
         step.fence()
         remove_copies(runtime, here, volumes_of(found))
