@@ -95,12 +95,14 @@ class ParentIndex:
         """Yield what the parent has of a span of the stream that was entered, in order."""
         if self._at < 0 or self._streams[self._at].name != span.stream:
             return
-        place, end = place_of(span.path), span.address + blocks_of(len(span.data)) * BLOCK_BYTES
+        place, start = place_of(span.path), span.address
+        end = start + blocks_of(len(span.data)) * BLOCK_BYTES
         while record := self._record:
             if record.place > place or (record.place == place and record.address >= end):
                 return
-            if record.place == place and record.end > span.address:
-                yield _overlap(record, span.address, end)
+            if record.place == place and record.end > start:
+                yield _overlap(record, span.address, start, end)
+                start = record.end  # no block twice, should records be in no order
                 if record.end > end:
                     return
             self._record = self._next()
@@ -164,9 +166,10 @@ def place_of(path: bytes) -> list[bytes]:
     return path.rstrip(b"/").split(b"/")
 
 
-def _overlap(record: _Record, start: int, end: int) -> Overlap:
+def _overlap(record: _Record, address: int, start: int, end: int) -> Overlap:
+    """What a record has of the blocks from `start` to `end` of a span at `address`."""
     first = max(record.address, start)
     theirs = (first - record.address) // BLOCK_BYTES
     count = (min(record.end, end) - first) // BLOCK_BYTES
     digests = record.digests[theirs * DIGEST_BYTES : (theirs + count) * DIGEST_BYTES]
-    return Overlap((first - start) // BLOCK_BYTES, record.offset + theirs * BLOCK_BYTES, digests)
+    return Overlap((first - address) // BLOCK_BYTES, record.offset + theirs * BLOCK_BYTES, digests)

@@ -68,9 +68,11 @@ class _Applied:
         made = 0
         while True:
             code, length, skip = OPERATION.unpack(self._delta.exactly(OPERATION.size))
+            made += length
+            if skip and code != Code.COPY:
+                raise ArchiveDamagedError(self._archive, "an operation contradicts itself")
             if code == Code.END:
                 break
-            made += length
             if not length or made > LIMIT_BYTES:
                 raise ArchiveDamagedError(self._archive, "an operation has an impossible length")
             yield from self._one(code, length, skip)
