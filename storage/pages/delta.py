@@ -37,8 +37,10 @@ def encode_delta(
 
     Fills the tar's own index in passing, and `sizes`. Any stream will do: what cannot be compared
     is passed on as it is. Raises PageIndexError, at the latest before the end: without its end a
-    delta is damaged.
+    delta is damaged. Raises ValueError for indexes with different keys.
     """
+    if parent.key != index.key:
+        raise ValueError("the page indexes of parent and child have different keys")
     sizes = sizes or DeltaSizes()
     operations = Operations(sizes)
     spans = TarSpans(tar)
@@ -74,11 +76,10 @@ def _copy(span: Span, digests: bytes, overlap: Overlap, operations: Operations) 
     block, end = overlap.block, overlap.block + len(overlap.digests) // DIGEST_BYTES
     base = overlap.offset - block * BLOCK_BYTES
     for start, stop in _same(digests, overlap):
-        if operations.reaches(base + start * BLOCK_BYTES):
-            _put(span, digests, block, start, operations)
-            length = min(stop * BLOCK_BYTES, len(span.data)) - start * BLOCK_BYTES
-            operations.copy(base + start * BLOCK_BYTES, length)
-            block = stop
+        _put(span, digests, block, start, operations)
+        length = min(stop * BLOCK_BYTES, len(span.data)) - start * BLOCK_BYTES
+        operations.copy(base + start * BLOCK_BYTES, length)
+        block = stop
     _put(span, digests, block, end, operations)
     return end
 

@@ -54,12 +54,8 @@ class Operations:
         self._data = bytearray()
         self._parent = 0  # how far the parent's tar is read
 
-    def reaches(self, offset: int) -> bool:
-        """Whether the parent's tar can still be read from here."""
-        return offset >= self._parent
-
     def copy(self, offset: int, length: int) -> None:
-        """Take from the parent's tar; `reaches` says whether that is possible."""
+        """Take from the parent's tar, from where the last `copy` ended or later."""
         if self._code is not Code.COPY or offset != self._parent:
             self._finish(Code.COPY)
             self._skip = offset - self._parent

@@ -54,13 +54,15 @@ class ParentIndex:
     """Reads an index once, from front to end; one record and the directory are in memory.
 
     `name` stands in errors. Every method raises PageIndexError. Damage is sure to be seen only at
-    the end, by `verify`: whatever was compared until then counts for nothing without it.
+    the end, by `verify`: whatever was compared until then counts for nothing without it. Whoever
+    can read the stream twice verifies it first, while a full checkpoint is still possible.
     """
 
     def __init__(self, chunks: Iterable[Blob], *, key: bytes, name: str) -> None:
         self._source = Reader(chunks)
         self._whole = blake3(key=key)
         self._name = name
+        self.key = key
         head = HEAD.unpack(self._read(HEAD.size))
         magic, check, self.tar_bytes, self.tar_digest, count, size = head
         if magic != MAGIC:
@@ -73,6 +75,7 @@ class ParentIndex:
         self._left = 0  # bytes of its records that are still unread
         self._record: _Record | None = None
         self._path = b""
+        self._offset = 0  # in the parent's tar: where the last record ended
 
     def enter(self, stream: bytes, awaited: Set[bytes]) -> None:
         """Go on to a stream, if it is still ahead.
@@ -130,8 +133,11 @@ class ParentIndex:
         if not self._left:
             return None
         length, address, offset, size = RECORD.unpack(self._part(RECORD.size))
-        if not 0 < size <= SPAN_BYTES or address % BLOCK_BYTES or offset + size > self.tar_bytes:
+        if not 0 < size <= SPAN_BYTES or address % BLOCK_BYTES:
             raise self._error("it has an impossible record")
+        if not self._offset <= offset <= self.tar_bytes - size:
+            raise self._error("its records are in no order")
+        self._offset = offset + size
         if length != SAME_PATH:
             self._path = bytes(self._part(length))
         digests = self._part(blocks_of(size) * DIGEST_BYTES)

@@ -39,8 +39,7 @@ class TarSpans:
     def __iter__(self) -> Iterator[Span]:
         while True:
             header = read_header(self._source)
-            if header.raw:
-                yield Span(header.raw)
+            yield from _cut(header.raw, b"", b"")
             if header.size is None:
                 break
             yield from self._member(header.name, header.size)
@@ -79,8 +78,7 @@ class TarSpans:
             header = read_header(self._source, left)
             left -= len(header.raw)
             if header.size is None or padded(header.size) > left:
-                if header.raw:
-                    yield Span(header.raw)
+                yield from _cut(header.raw, b"", b"")
                 yield from self._run(stream, _REST, 0, left)
                 break
             known = stream if len(header.name) <= _PATH_LIMIT_BYTES else b""

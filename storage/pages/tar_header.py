@@ -54,7 +54,8 @@ def padded(size: int) -> int:
 
 def _header(raw: Bytes, info: TarInfo, said: dict[str, bytes]) -> Header:
     name = said.get("path") or info.name.encode("utf-8", "surrogateescape")
-    size = int(said.get("size", info.size)) if info.isreg() else 0
+    holds = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
+    size = int(said.get("size", info.size)) if holds else 0
     return Header(raw, name, size) if size >= 0 else Header(raw)
 
 

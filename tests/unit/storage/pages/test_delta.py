@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +87,23 @@ def test_pages_are_copied_from_their_address_not_from_their_offset() -> None:
     sizes = sizes_of(checkpoint({1: before}), checkpoint({1: after}))
 
     assert 2 * PAGE <= sizes.data < 2 * PAGE + OVERHEAD
+
+
+def test_pages_that_are_gone_are_left_out() -> None:
+    before = memory(*range(1, 51))
+    gone = list(before)[20:25]
+    after = {address: data for address, data in before.items() if address not in gone}
+
+    sizes = sizes_of(checkpoint({1: before}), checkpoint({1: after}))
+
+    assert sizes.data < OVERHEAD
+
+
+def test_files_of_the_same_name_in_two_volumes_are_two() -> None:
+    inner = [tar([("a", noise(8192, seed))])[: 512 + 8192] for seed in (1, 2)]
+    data = tar([("v.tar", inner[0]), ("w.tar", inner[1])])
+
+    assert sizes_of(data, data).copied >= 2 * 8192
 
 
 def test_new_zeros_are_neither_copied_nor_put() -> None:
@@ -260,7 +278,7 @@ def operations(*spelled: tuple[int, int, int] | bytes) -> bytes:
         pytest.param(b"PFDELTA2" + SAMPLE_DELTA[8:], id="another version"),
         pytest.param(SAMPLE_DELTA + b"x", id="more after the end"),
         pytest.param(operations((4, 1, 0)), id="unknown operation"),
-        pytest.param(operations((2, 0, 0)), id="operation without effect"),
+        pytest.param(operations((2, 0, 0), (0, 0, 0), blake3().digest()), id="no effect"),
         pytest.param(operations((2, 1 << 49, 0)), id="endless zeros"),
         pytest.param(operations((3, (1 << 64) - 1, 0)), id="endless data"),
         pytest.param(operations((1, 1, (1 << 64) - 1)), id="endless skip"),

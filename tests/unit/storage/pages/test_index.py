@@ -1,13 +1,14 @@
 import pickle
 
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import StorageError
 from storage.pages import PageIndex, PageIndexError, ParentIndex, encode_delta
 from storage.pages.blocks import DIGEST_BYTES
-from storage.pages.index import DIRECTORY_LIMIT_BYTES, HEAD
+from storage.pages.index import DIRECTORY_LIMIT_BYTES, ENTRY, HEAD, MAGIC, RECORD, key_check
 from storage.pages.parent import place_of
 from tests.unit.storage.pages.checkpoints import (
     HEAP,
@@ -25,6 +26,7 @@ from tests.unit.storage.samples import chunked, noise
 PARENT = checkpoint({1: pages(HEAP, range(1, 101))}, files={"v.tar": tar([("a", noise(9000))])})
 CHILD = checkpoint({1: pages(HEAP, range(5, 101))}, files={"v.tar": tar([("a", noise(9000))])})
 INDEX = index_of(PARENT)
+STREAM = b"checkpoint/pagemap-1.img/pages"
 
 
 def encoded(index: bytes, chunk: int = 1000) -> bytes:
@@ -51,6 +53,20 @@ def test_index_says_which_tar_it_is_of() -> None:
 def test_index_of_another_key_is_refused() -> None:
     with pytest.raises(PageIndexError, match=r"parent's cannot be used: .*another key"):
         encoded(index_of(PARENT, bytes(32)))
+
+
+def test_child_has_the_key_of_its_parent() -> None:
+    parent = ParentIndex([INDEX], key=KEY, name="parent's")
+
+    with PageIndex(bytes(32)) as made, pytest.raises(ValueError, match="different keys"):
+        list(encode_delta([CHILD], parent, made))
+
+
+def test_index_can_be_verified_before_it_is_used() -> None:
+    ParentIndex([INDEX], key=KEY, name="parent's").verify()
+
+    with pytest.raises(PageIndexError, match="digest"):
+        ParentIndex([INDEX[:-1] + b"x"], key=KEY, name="parent's").verify()
 
 
 @pytest.mark.parametrize("key", [b"", bytes(31), bytes(33)])
@@ -110,6 +126,55 @@ def test_directory_is_bounded() -> None:
     assert DIRECTORY_LIMIT_BYTES < 4500 * 4000
     assert len(index) < DIRECTORY_LIMIT_BYTES * 1.1
     assert 0 < sizes.copied < 4500 * 4096
+
+
+SPAN = 64 * PAGE
+AT = (0, 0, 0, PAGE)  # no path, an address, an offset, a size
+
+
+def forged(
+    *records: tuple[int, int, int, int],
+    records_bytes: int = 0,
+    directory_bytes: int = 0,
+    streams: int = 1,
+) -> bytes:
+    """An index with the right digest of a tar with one pages image, and with what is wrong."""
+    spelled = [RECORD.pack(*one) + b"x" * (one[3] // PAGE * DIGEST_BYTES) for one in records]
+    length = records_bytes or sum(map(len, spelled))
+    directory = ENTRY.pack(len(STREAM), length, 100 * PAGE) + STREAM
+    size = directory_bytes or len(directory)
+    head = HEAD.pack(MAGIC, key_check(KEY), len(PARENT), bytes(32), streams, size)
+    data = head + directory + b"".join(spelled)
+    return data + blake3(data, key=KEY).digest()
+
+
+def test_forgery_is_as_good_as_an_index() -> None:
+    delta = encoded(forged(AT, (0, PAGE, PAGE, SPAN)))
+
+    assert rebuilt(PARENT, delta) == CHILD
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pytest.param(forged((0, 0, 0, 0)), id="record of nothing"),
+        pytest.param(forged((0, 0, 0, SPAN + PAGE)), id="record longer than a span"),
+        pytest.param(forged((0, 1, 0, PAGE)), id="address within a page"),
+        pytest.param(forged((0, 0, len(PARENT), PAGE)), id="offset beyond the tar"),
+        pytest.param(forged((0, 0, PAGE, PAGE), AT), id="offset before the last"),
+        pytest.param(forged(AT, (0, PAGE, PAGE - 1, PAGE)), id="offset within the last"),
+        pytest.param(forged(AT, records_bytes=RECORD.size), id="record longer than its stream"),
+        pytest.param(forged(AT, records_bytes=RECORD.size - 1), id="record cut"),
+        pytest.param(forged(AT, records_bytes=1 << 63), id="endless records"),
+        pytest.param(forged(AT, streams=(1 << 32) - 1), id="endless directory"),
+        pytest.param(forged(AT, streams=2), id="more streams than there are"),
+        pytest.param(forged(AT, directory_bytes=1000), id="longer directory than there is"),
+        pytest.param(forged(AT, directory_bytes=DIRECTORY_LIMIT_BYTES + 1), id="large directory"),
+    ],
+)
+def test_contradiction_is_refused_even_with_the_right_digest(index: bytes) -> None:
+    with pytest.raises(PageIndexError, match=r"record|directory|ends early"):
+        encoded(index)
 
 
 def test_error_survives_pickling() -> None:

@@ -2,6 +2,7 @@
 
 import tarfile
 import tracemalloc
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,13 +64,17 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     index, delta, made = tmp_path / "index", tmp_path / "delta", 0
 
     with little_memory(), PageIndex(KEY) as full:
-        for _ in record_pages(large(changed_every=3), full):
-            pass
+        deque(record_pages(large(changed_every=3), full), maxlen=0)
         stored(index, full.chunks())
 
     with little_memory(), PageIndex(KEY) as child:
         parent = ParentIndex(read(index), key=KEY, name="parent")
         stored(delta, encode_delta(large(changed_every=2), parent, child))
+
+    with little_memory(), PageIndex(KEY) as other, PageIndex(KEY) as nothing:
+        deque(record_pages([], nothing), maxlen=0)
+        parent = ParentIndex(nothing.chunks(), key=KEY, name="parent")
+        deque(encode_delta(large(changed_every=2), parent, other), maxlen=0)
 
     with little_memory():
         for piece in rebuild(large(changed_every=3), [read(delta)], archive="sample"):

@@ -1,4 +1,3 @@
-import io
 import tarfile
 
 import pytest
@@ -117,6 +116,15 @@ def test_inner_tar_that_is_none_is_compared_by_offset() -> None:
     assert b"".join(found.values()) == broken[:5632] + broken[6144:]
 
 
+def test_inner_member_does_not_reach_beyond_its_tar() -> None:
+    inner = tar([("a", noise(9000))])[:3000]
+
+    found = places(tar([("volumes/v.tar", inner), ("next", noise(5000))]))
+
+    assert found[b"next", b"", 0] == noise(5000)
+    assert (b"volumes/v.tar", b"a", CONTENT) not in found
+
+
 def test_long_names_and_sizes_are_read_from_extended_headers() -> None:
     info = tarfile.TarInfo("n" * 300)
     info.pax_headers = {"size": str(2 * PAGE)}  # as if it did not fit into the field
@@ -143,17 +151,36 @@ def test_absurd_extended_header_is_not_read() -> None:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 40
 
-    assert places(info.tobuf(tarfile.GNU_FORMAT) + noise(10_000)) == {}
+    assert places(info.tobuf(tarfile.GNU_FORMAT) + noise(2 << 20)) == {}
+
+
+def test_large_extended_header_comes_in_spans() -> None:
+    info = tarfile.TarInfo("x")
+    info.size, info.pax_headers = 5000, {"comment": "c" * 600_000}
+    data = info.tobuf(tarfile.PAX_FORMAT) + noise(5000) + bytes(2000)
+
+    assert places(data) == {(b"x", b"", 0): noise(5000)}
+    assert places(tar([("v.tar", data)]))[b"v.tar", b"x", CONTENT] == noise(5000) + bytes(120)
 
 
 def test_links_have_no_content_whatever_they_say() -> None:
     info = tarfile.TarInfo("link")
-    info.type, info.linkname = tarfile.LNKTYPE, "large"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as file:
-        file.addfile(info)
-        info = tarfile.TarInfo("large")
-        info.size = 5000
-        file.addfile(info, io.BytesIO(noise(5000)))
+    info.type, info.linkname, info.size = tarfile.LNKTYPE, "large", 5000
 
-    assert places(buffer.getvalue()) == {(b"large", b"", 0): noise(5000)}
+    assert places(info.tobuf() + tar([("large", noise(5000))])) == {(b"large", b"", 0): noise(5000)}
+
+
+def test_size_below_zero_is_none() -> None:
+    info = tarfile.TarInfo("x")
+    info.size = -512
+
+    assert places(info.tobuf(tarfile.GNU_FORMAT) + tar([("large", noise(5000))])) == {}
+
+
+@pytest.mark.parametrize("record", [b"0 a=b\n", b"-6 a=b\n", b"99 a=b\n", b"x"])
+def test_extended_header_that_is_none_ends_the_tar(record: bytes) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, len(record)
+    data = info.tobuf() + record.ljust(512, b"\0")
+
+    assert places(data + tar([("large", noise(5000))])) == {}
