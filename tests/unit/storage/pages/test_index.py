@@ -155,25 +155,25 @@ def test_forgery_is_as_good_as_an_index() -> None:
 
 
 @pytest.mark.parametrize(
-    "index",
+    ("index", "reason"),
     [
-        pytest.param(forged((0, 0, 0, 0)), id="record of nothing"),
-        pytest.param(forged((0, 0, 0, SPAN + PAGE)), id="record longer than a span"),
-        pytest.param(forged((0, 1, 0, PAGE)), id="address within a page"),
-        pytest.param(forged((0, 0, len(PARENT), PAGE)), id="offset beyond the tar"),
-        pytest.param(forged((0, 0, PAGE, PAGE), AT), id="offset before the last"),
-        pytest.param(forged(AT, (0, PAGE, PAGE - 1, PAGE)), id="offset within the last"),
-        pytest.param(forged(AT, records_bytes=RECORD.size), id="record longer than its stream"),
-        pytest.param(forged(AT, records_bytes=RECORD.size - 1), id="record cut"),
-        pytest.param(forged(AT, records_bytes=1 << 63), id="endless records"),
-        pytest.param(forged(AT, streams=(1 << 32) - 1), id="endless directory"),
-        pytest.param(forged(AT, streams=2), id="more streams than there are"),
-        pytest.param(forged(AT, directory_bytes=1000), id="longer directory than there is"),
-        pytest.param(forged(AT, directory_bytes=DIRECTORY_LIMIT_BYTES + 1), id="large directory"),
+        pytest.param(forged((0, 0, 0, 0)), "impossible", id="record of nothing"),
+        pytest.param(forged((0, 0, 0, SPAN + PAGE)), "impossible", id="record of too much"),
+        pytest.param(forged((0, 1, 0, PAGE)), "impossible", id="address within a page"),
+        pytest.param(forged((0, 0, len(PARENT), PAGE)), "order", id="offset beyond the tar"),
+        pytest.param(forged((0, 0, PAGE, PAGE), AT), "order", id="offset before the last"),
+        pytest.param(forged(AT, (0, PAGE, PAGE - 1, PAGE)), "order", id="offset in the last"),
+        pytest.param(forged(AT, records_bytes=RECORD.size), "cut", id="record without digests"),
+        pytest.param(forged(AT, records_bytes=RECORD.size - 1), "cut", id="record cut"),
+        pytest.param(forged(AT, records_bytes=1 << 63), "impossible", id="endless records"),
+        pytest.param(forged(AT, streams=(1 << 32) - 1), "impossible", id="endless directory"),
+        pytest.param(forged(AT, streams=2), "contradicts", id="more streams than there are"),
+        pytest.param(forged(AT, directory_bytes=1000), "contradicts", id="short directory"),
+        pytest.param(forged(AT, directory_bytes=17 << 20), "impossible", id="large directory"),
     ],
 )
-def test_contradiction_is_refused_even_with_the_right_digest(index: bytes) -> None:
-    with pytest.raises(PageIndexError, match=r"record|directory|ends early"):
+def test_contradiction_is_refused_even_with_the_right_digest(index: bytes, reason: str) -> None:
+    with pytest.raises(PageIndexError, match=reason):
         encoded(index)
 
 

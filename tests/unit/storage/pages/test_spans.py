@@ -117,7 +117,7 @@ def test_inner_tar_that_is_none_is_compared_by_offset() -> None:
 
 
 def test_inner_member_does_not_reach_beyond_its_tar() -> None:
-    inner = tar([("a", noise(9000))])[:3000]
+    inner = tar([("a", noise(9000))])[:6000]
 
     found = places(tar([("volumes/v.tar", inner), ("next", noise(5000))]))
 
