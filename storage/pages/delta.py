@@ -43,11 +43,10 @@ def encode_delta(
         raise ValueError("the page indexes of parent and child have different keys")
     sizes = sizes or DeltaSizes()
     operations = Operations(sizes)
-    spans = TarSpans(tar)
-    for span in spans:
+    for span in TarSpans(tar, expect=parent.expect):
         digests = _digests(span, index.key)
         if span.stream:
-            parent.enter(span.stream, spans.awaited)
+            parent.enter(span.stream)
             _compare(span, digests, parent, operations)
         else:
             operations.data(span.data)

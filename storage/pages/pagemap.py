@@ -35,16 +35,18 @@ class Pagemap:
 
     stream: bytes
     pages_id: int
+    time: int  # when the image was written, in seconds
     _addresses: array[int] = field(default_factory=lambda: array("Q"))
     _sizes: array[int] = field(default_factory=lambda: array("Q"))
 
     @classmethod
-    def parse(cls, name: bytes, image: Bytes) -> Pagemap:
+    def parse(cls, name: bytes, image: Bytes, time: int = 0) -> Pagemap:
         """Read an image. Raises ValueError for what CRIU does not write."""
         if not image.startswith(_MAGICS):
             raise ValueError("not a pagemap image")
         messages = _messages(image)
-        made = cls(stream=name + b"/pages", pages_id=next(messages, {}).get(_ID, 0))
+        pages_id = next(messages, {}).get(_ID, 0)
+        made = cls(stream=name + b"/pages", pages_id=pages_id, time=time)
         for entry in messages:
             made._add(entry)
         return made
@@ -78,26 +80,36 @@ class Pagemap:
 
 
 class Pagemaps:
-    """The pagemaps that were seen and whose pages are still to come, in bounded memory."""
+    """The pagemaps that were seen and whose pages are still to come, in bounded memory.
+
+    Of those that name the same pages image the newest holds: Podman's archive also has images of
+    earlier checkpoints, of processes that have ended since.
+    """
 
     def __init__(self) -> None:
-        self.streams: set[bytes] = set()
         self._awaited: dict[tuple[bytes, int], Pagemap] = {}
         self._room = LIMIT_BYTES
+
+    @property
+    def streams(self) -> list[bytes]:
+        """What is awaited, in the order of a tar's names: "pages-10.img" before "pages-2.img"."""
+        keys = sorted(self._awaited, key=lambda key: (key[0], str(key[1])))
+        return [self._awaited[key].stream for key in keys]
 
     def wants(self, name: bytes, size: int) -> bool:
         """Whether a member of this name and size is worth being given to `add`."""
         return size <= self._room and _PAGEMAP.fullmatch(name) is not None
 
-    def add(self, name: bytes, image: Bytes) -> None:
-        """Remember an image; one that cannot be read, or whose pages are awaited, is left out."""
+    def add(self, name: bytes, image: Bytes, time: int) -> None:
+        """Remember an image that was written at `time`; one that cannot be read is left out."""
         try:
-            pagemap = Pagemap.parse(name, image)
+            pagemap = Pagemap.parse(name, image, time)
         except (ValueError, LookupError):
             return
         key = _folder(name), pagemap.pages_id
-        if key not in self._awaited:
-            self.streams.add(pagemap.stream)
+        known = self._awaited.get(key)
+        if known is None or known.time <= time:
+            self._forget(key)
             self._awaited[key] = pagemap
             self._room -= pagemap.memory_bytes
 
@@ -105,12 +117,14 @@ class Pagemaps:
         """The pagemap of a pages image of this name and size, which is then forgotten."""
         if not (match := _PAGES.fullmatch(name)):
             return None
-        pagemap = self._awaited.pop((_folder(name), int(match["id"])), None)
-        if pagemap is None:
-            return None
-        self.streams.discard(pagemap.stream)
-        self._room += pagemap.memory_bytes
-        return pagemap if pagemap.size == size else None
+        pagemap = self._forget((_folder(name), int(match["id"])))
+        return pagemap if pagemap and pagemap.size == size else None
+
+    def _forget(self, key: tuple[bytes, int]) -> Pagemap | None:
+        pagemap = self._awaited.pop(key, None)
+        if pagemap:
+            self._room += pagemap.memory_bytes
+        return pagemap
 
 
 def _folder(name: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """The index of the checkpoint before, read along with the tar of this one."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from storage.pages.index import (
     TRAILER_BYTES,
     key_check,
 )
+from storage.pages.order import heaviest_rising
 from storage.pages.reader import Bytes, EndedEarlyError, Reader
 
 _PIECE_BYTES = 1 << 20
@@ -71,25 +72,31 @@ class ParentIndex:
             raise self._error("it was made with another key")
         self._streams = list(self._directory(count, size))
         self._places = {stream.name: at for at, stream in enumerate(self._streams)}
+        self._not_entered: set[int] = set()
         self._at = -1  # of the stream that is read
         self._left = 0  # bytes of its records that are still unread
         self._record: _Record | None = None
         self._path = b""
         self._offset = 0  # in the parent's tar: where the last record ended
 
-    def enter(self, stream: bytes, awaited: Set[bytes]) -> None:
-        """Go on to a stream, if it is still ahead.
+    def expect(self, streams: Iterable[bytes]) -> None:
+        """Be told in which order some streams will be entered, and choose those worth entering.
 
-        What is passed over cannot be come back to. If more of `awaited`, the streams that the child
-        has yet to come to, would be passed over than would be gained, it stays where it is.
+        Where the order is not the parent's, to enter one is to pass over others.
+        """
+        order = [self._places[stream] for stream in streams if stream in self._places]
+        weighed = [(at, self._streams[at].content_bytes) for at in order if at > self._at]
+        self._not_entered.update(set(order) - heaviest_rising(weighed))
+
+    def enter(self, stream: bytes) -> None:
+        """Go on to a stream, if it is still ahead and was not chosen to be passed over.
+
+        What is passed over cannot be come back to.
         """
         place = self._places.get(stream, -1)
-        if place <= self._at:
+        if place <= self._at or place in self._not_entered:
             return
         passed = self._streams[self._at + 1 : place]
-        lost = sum(other.content_bytes for other in passed if other.name in awaited)
-        if lost > self._streams[place].content_bytes:
-            return
         self._skip(self._left + sum(other.records_bytes for other in passed))
         self._at, self._left, self._path = place, self._streams[place].records_bytes, b""
         self._record = self._next()

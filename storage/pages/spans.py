@@ -1,6 +1,6 @@
 """A checkpoint's tar, cut into what can be compared with another checkpoint's."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from storage.objects import Blob
 from storage.pages.blocks import BLOCK_BYTES, SPAN_BYTES, Span
@@ -25,16 +25,17 @@ class TarSpans:
     A process keeps its pagemap's name (its id) while the numbers of pages images shift, and an
     inner member keeps its own when the ones before it grow. What contradicts itself (a pages image
     of another size than its pagemap says) is compared by offset.
+
+    Before the first pages `expect` gets the streams of all of them, in the order they will have.
     """
 
-    def __init__(self, chunks: Iterable[Blob]) -> None:
+    def __init__(
+        self, chunks: Iterable[Blob], *, expect: Callable[[Sequence[bytes]], None] | None = None
+    ) -> None:
         self._source = Reader(chunks)
         self._pagemaps = Pagemaps()
-
-    @property
-    def awaited(self) -> set[bytes]:
-        """Streams that are known to come later."""
-        return self._pagemaps.streams
+        self._expect = expect
+        self._is_expected = False
 
     def __iter__(self) -> Iterator[Span]:
         while True:
@@ -42,17 +43,18 @@ class TarSpans:
             yield from _cut(header.raw, b"", b"")
             if header.size is None:
                 break
-            yield from self._member(header.name, header.size)
+            yield from self._member(header.name, header.size, header.time)
             yield from self._run(b"", b"", 0, padded(header.size) - header.size)
         while piece := self._source.read(SPAN_BYTES):
             yield Span(piece)
 
-    def _member(self, name: bytes, size: int) -> Iterator[Span]:
+    def _member(self, name: bytes, size: int, time: int) -> Iterator[Span]:
         if len(name) > _PATH_LIMIT_BYTES:
             yield from self._run(b"", b"", 0, size)
         elif self._pagemaps.wants(name, size):
-            yield from self._pagemap(name, size)
+            yield from self._pagemap(name, size, time)
         elif pagemap := self._pagemaps.take(name, size):
+            self._announce(pagemap)
             yield from self._pages(pagemap)
         elif size < BLOCK_BYTES:
             yield from self._run(b"", b"", 0, size)
@@ -61,12 +63,18 @@ class TarSpans:
         else:
             yield from self._run(name, b"", 0, size)
 
-    def _pagemap(self, name: bytes, size: int) -> Iterator[Span]:
+    def _pagemap(self, name: bytes, size: int, time: int) -> Iterator[Span]:
         image = bytearray()
         for span in self._run(name if size >= BLOCK_BYTES else b"", b"", 0, size):
             image += span.data
             yield span
-        self._pagemaps.add(name, image)
+        self._pagemaps.add(name, image, time)
+        self._is_expected = False
+
+    def _announce(self, first: Pagemap) -> None:
+        if self._expect and not self._is_expected:
+            self._expect([first.stream, *self._pagemaps.streams])
+        self._is_expected = True
 
     def _pages(self, pagemap: Pagemap) -> Iterator[Span]:
         for address, size in pagemap.runs():

@@ -19,11 +19,15 @@ _EXTENSIONS = (
 
 
 class Header(NamedTuple):
-    """`raw` as it was read; `size` of the content in bytes, None if `raw` is no header."""
+    """`raw` as it was read; `size` of the content in bytes, None if `raw` is no header.
+
+    `time` is when the file was written, in whole seconds.
+    """
 
     raw: Bytes
     name: bytes = b""
     size: int | None = None
+    time: int = 0
 
 
 def read_header(source: Reader, limit: int = LIMIT_BYTES) -> Header:
@@ -56,7 +60,7 @@ def _header(raw: Bytes, info: TarInfo, said: dict[str, bytes]) -> Header:
     name = said.get("path") or info.name.encode("utf-8", "surrogateescape")
     holds = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
     size = int(said.get("size", info.size)) if holds else 0
-    return Header(raw, name, size) if size >= 0 else Header(raw)
+    return Header(raw, name, size, int(info.mtime)) if size >= 0 else Header(raw)
 
 
 def _said(info: TarInfo, content: Bytes) -> dict[str, bytes]:

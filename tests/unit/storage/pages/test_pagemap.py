@@ -99,7 +99,7 @@ def test_unknown_fields_are_passed_over() -> None:
 def test_nonsense_is_no_pagemap(image: bytes) -> None:
     pagemaps = Pagemaps()
 
-    pagemaps.add(NAME, image)
+    pagemaps.add(NAME, image, 0)
 
     with pytest.raises((ValueError, LookupError)):
         Pagemap.parse(NAME, image)
@@ -108,13 +108,13 @@ def test_nonsense_is_no_pagemap(image: bytes) -> None:
 
 @given(st.binary(max_size=200).map(lambda data: pagemap(1) + data) | st.binary())
 def test_any_bytes_are_survived(image: bytes) -> None:
-    Pagemaps().add(NAME, image)
+    Pagemaps().add(NAME, image, 0)
 
 
 def test_pagemap_is_found_by_its_folder_and_number_once() -> None:
     pagemaps = Pagemaps()
-    pagemaps.add(NAME, pagemap(3, run(HEAP, 2)))
-    pagemaps.add(b"pre-checkpoint/pagemap-7.img", pagemap(3, run(STACK, 1)))
+    pagemaps.add(NAME, pagemap(3, run(HEAP, 2)), 0)
+    pagemaps.add(b"pre-checkpoint/pagemap-7.img", pagemap(3, run(STACK, 1)), 0)
 
     assert pagemaps.take(b"checkpoint/pages-4.img", 2 * PAGE) is None
     assert pagemaps.take(b"checkpoint/core-3.img", 2 * PAGE) is None
@@ -125,9 +125,32 @@ def test_pagemap_is_found_by_its_folder_and_number_once() -> None:
     assert len(pagemaps.streams) == 1
 
 
+@pytest.mark.parametrize("times", [(1, 2), (2, 1)])
+def test_pagemap_of_an_earlier_checkpoint_is_passed_over(times: tuple[int, int]) -> None:
+    pagemaps = Pagemaps()
+    for process, time in enumerate(times):
+        pagemaps.add(b"pagemap-%d.img" % process, pagemap(1, run(HEAP + time * PAGE, 2)), time)
+
+    found = pagemaps.take(b"pages-1.img", 2 * PAGE)
+
+    assert found is not None
+    assert list(found.runs()) == [(HEAP + 2 * PAGE, 2 * PAGE)]
+    assert pagemaps.wants(b"pagemap-1.img", LIMIT_BYTES)
+
+
+def test_streams_are_in_the_order_of_their_names() -> None:
+    pagemaps = Pagemaps()
+    for number in (2, 11, 1, 10):
+        pagemaps.add(b"c/pagemap-%d.img" % (number + 7), pagemap(number, run(HEAP, 1)), 0)
+
+    pagemaps.take(b"c/pages-1.img", PAGE)
+
+    assert pagemaps.streams == [b"c/pagemap-%d.img/pages" % pid for pid in (17, 18, 9)]
+
+
 def test_pages_of_another_size_have_no_pagemap() -> None:
     pagemaps = Pagemaps()
-    pagemaps.add(NAME, pagemap(3, run(HEAP, 2)))
+    pagemaps.add(NAME, pagemap(3, run(HEAP, 2)), 0)
 
     assert pagemaps.take(b"checkpoint/pages-3.img", 3 * PAGE) is None
 
@@ -137,7 +160,7 @@ def test_room_for_pagemaps_is_bounded_and_given_back() -> None:
     assert pagemaps.wants(NAME, LIMIT_BYTES)
     assert not pagemaps.wants(NAME, LIMIT_BYTES + 1)
 
-    pagemaps.add(NAME, image)
+    pagemaps.add(NAME, image, 0)
 
     assert not pagemaps.wants(NAME, LIMIT_BYTES)
     pagemaps.take(b"checkpoint/pages-1.img", 100 * PAGE)
