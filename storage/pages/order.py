@@ -20,8 +20,7 @@ def heaviest_rising(items: Iterable[tuple[int, int]]) -> set[int]:
         end = at
         while end < len(lasts) and weights[end] <= total:
             end += 1
-        if end > at or at == len(lasts) or lasts[at] != number:
-            lasts[at:end], weights[at:end], chains[at:end] = [number], [total], [chain]
+        lasts[at:end], weights[at:end], chains[at:end] = [number], [total], [chain]
     chosen, chain = set[int](), chains[-1] if chains else None
     while chain:
         number, chain = chain

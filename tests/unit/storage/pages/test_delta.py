@@ -17,8 +17,10 @@ from tests.unit.storage.pages.checkpoints import (
     checkpoint,
     delta_of,
     index_of,
+    pagemap,
     pages,
     rebuilt,
+    run,
     sizes_of,
     tar,
 )
@@ -140,6 +142,31 @@ def test_processes_come_and_go(before: list[int], after: list[int]) -> None:
 
     lost = len([n for n in after if n not in before]) + (len(after) > 9)
     assert sizes.data < lost * MANY * PAGE + OVERHEAD * len(after)
+
+
+def test_process_that_comes_first_now_and_came_last_does_not_hide_the_others() -> None:
+    tree = {number: filled(number) for number in range(1, 10)}
+
+    sizes = sizes_of(
+        checkpoint(tree, order=[*range(2, 10), 1]), checkpoint(tree, order=list(range(1, 10)))
+    )
+
+    assert sizes.data < 2 * MANY * PAGE
+
+
+def test_what_lies_behind_does_not_weigh() -> None:
+    """Its order in the parent: the heavy pages, a file, the light ones."""
+    heavy, light = noise(100 * PAGE, 1), noise(10 * PAGE, 2)
+    images = [("pagemap-1.img", pagemap(1, run(HEAP, 100))), ("pages-1.img", heavy)]
+    others = [("pagemap-2.img", pagemap(2, run(HEAP, 10))), ("pages-2.img", light)]
+    file = ("file", noise(10 * PAGE, 3))
+    # the light ones are the first image now, so they come before the heavy ones
+    now = [("pagemap-2.img", pagemap(1, run(HEAP, 10))), ("pages-1.img", light)]
+    later = [("pagemap-1.img", pagemap(2, run(HEAP, 100))), ("pages-2.img", heavy)]
+
+    sizes = sizes_of(tar([*images, file, *others]), tar([file, now[0], later[0], now[1], later[1]]))
+
+    assert sizes.data < 100 * PAGE + OVERHEAD
 
 
 def test_file_that_grew_does_not_hide_those_behind_it() -> None:

@@ -107,6 +107,32 @@ def test_pages_without_addresses_are_compared_by_offset(members: list[tuple[str,
     assert places(tar(members)) == {(b"pages-1.img", b"", 0): noise(2 * PAGE)}
 
 
+def test_pagemap_of_an_earlier_checkpoint_says_nothing() -> None:
+    earlier = tar([("pagemap-9.img", pagemap(1, run(STACK, 2)))], time=1)[:1024]
+    now = tar([("pagemap-1.img", pagemap(1, run(HEAP, 2)))], time=2)[:1024]
+    data = tar([("pages-1.img", noise(2 * PAGE))], time=2)
+
+    for members in (earlier + now, now + earlier):
+        assert places(members + data) == {(b"pagemap-1.img/pages", b"", HEAP): noise(2 * PAGE)}
+
+
+def test_order_of_pages_is_told_before_they_come() -> None:
+    members = [(f"{folder}/pagemap-{number + 1}.img", pagemap(number, run(HEAP, 1)))
+               for folder in "ab" for number in (2, 10, 1)]  # fmt: skip
+    images = [
+        (f"{folder}/pages-{number}.img", noise(PAGE)) for folder in "ab" for number in (1, 10, 2)
+    ]
+    data = tar([*members[:3], *images[:3], *members[3:], *images[3:]])
+    told: list[list[bytes]] = []
+
+    found = [span.stream for span in TarSpans([data], expect=lambda all: told.append(list(all)))]
+
+    first, second = ([b"%b/pagemap-%d.img/pages" % (folder, pid) for pid in (2, 11, 3)]
+                     for folder in (b"a", b"b"))  # fmt: skip
+    assert told == [first, second]
+    assert [stream for stream in found if stream] == [*first, *second]
+
+
 def test_inner_tar_that_is_none_is_compared_by_offset() -> None:
     broken = tar([("a", noise(5000))])[: 512 + 5120] + noise(20_000)
 

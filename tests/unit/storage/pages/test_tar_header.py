@@ -20,6 +20,13 @@ def test_header_says_name_and_size(size: int) -> None:
     assert (header.raw, header.name, header.size) == (spelled(size), b"x", size)
 
 
+def test_header_says_when_the_file_was_written() -> None:
+    info = tarfile.TarInfo("x")
+    info.mtime = 7
+
+    assert read_header(Reader([info.tobuf()])).time == 7
+
+
 def test_name_need_not_be_text() -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
