@@ -8,6 +8,7 @@
 16 bytes a block, and little else. It is complete when the tar is, so it waits in a temporary file.
 """
 
+import os
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -44,14 +45,15 @@ class _Stream:
 
 
 class PageIndex(AbstractContextManager["PageIndex"]):
-    """The index that a checkpoint makes of itself: a temporary file until the context is left.
+    """The index that a checkpoint makes of itself: a file in TMPDIR until the context is left.
 
     `key` has KEY_BYTES and is the workload's own: indexes are compared under one key only.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key_check = key_check(key)
-        self._records = tempfile.TemporaryFile(prefix="podferry-index-")  # noqa: SIM115 # __exit__
+        directory = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 # the file has no name
+        self._records = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 # __exit__ closes it
         self._streams: list[_Stream] = []
         self._directory_bytes = 0
         self._path = b""
