@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from runtime import (
     CheckpointRuntime,
@@ -72,11 +73,12 @@ def wait_healthy(step: Step, container: str, *, restored: bool) -> None:
     raise UnhealthyError(container, f"its check failed {check.retries} times")
 
 
-def remove_copy(
-    runtime: CheckpointRuntime, container: str, volumes: tuple[str, ...]
+def remove_copies(
+    runtime: CheckpointRuntime, containers: Iterable[str], volumes: Iterable[str]
 ) -> tuple[str, ...]:
-    """Remove a container and its volumes; return the volumes that others still use."""
-    runtime.remove(container, force=True, volumes=True)
+    """Remove containers and their volumes; return the volumes that others still use."""
+    for container in containers:
+        runtime.remove(container, force=True, volumes=True)
     kept = []
     for volume in volumes:
         try:
