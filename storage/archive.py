@@ -67,6 +67,11 @@ class ArchiveStore:
         )
         self._reader = Reader(objects, keys, parallel=parallel)
 
+    @property
+    def objects(self) -> ObjectStore:
+        """The store that the archives lie in."""
+        return self._objects
+
     def check(self) -> None:
         """Return when the store can be read and written, and a key is at hand.
 
@@ -192,6 +197,13 @@ class ArchiveStore:
         if not ids:
             raise CheckpointNotFoundError(workload)
         return self.group(max(ids))
+
+    def has_checkpoint(self, checkpoint_id: str) -> bool:
+        """Whether it exists, even if its manifest cannot be read."""
+        try:
+            return self._objects.exists(_checkpoint_key(checkpoint_id))
+        except ValueError:  # no such id
+            return False
 
     def latest(self, workload: str) -> CheckpointManifest:
         """The workload's newest checkpoint, by its id.

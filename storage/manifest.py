@@ -46,6 +46,17 @@ class ImageRef(Record):
     archived: bool
 
 
+class Imported(Record):
+    """Of a checkpoint that Podferry did not take: what the archive calls its container.
+
+    `unknown` says, for people to read, what the archive does not tell of it: a cold start would go
+    without.
+    """
+
+    container: str
+    unknown: tuple[str, ...]
+
+
 class CheckpointManifest(Record):
     """A checkpoint of one workload: written last, so what has one is complete.
 
@@ -54,6 +65,7 @@ class CheckpointManifest(Record):
     left out of the repr. `statistics` and `facts` (about the host) are for people and
     for placement; this package does not look into them. `parent` is the checkpoint that this one
     is told apart from, None when it is whole.
+    An imported one has no `host`.
     """
 
     version: Literal[2] = FORMAT_VERSION
@@ -71,6 +83,7 @@ class CheckpointManifest(Record):
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
     archive: Archive
+    imported: Imported | None = None
     parent: str | None = None
     statistics: dict[str, JsonValue] = Field(default_factory=dict)
     facts: dict[str, JsonValue] = Field(default_factory=dict)

@@ -15,7 +15,17 @@ from celery.exceptions import Ignore
 
 from tasks.broker import celery_url
 from tasks.errors import SupersededError
-from tasks.queues import CONTROL_QUEUE, EXCHANGE, FALL_BACK, START, declare, queue, unit_task
+from tasks.queues import (
+    CONTROL_QUEUE,
+    EXCHANGE,
+    FALL_BACK,
+    RETENTION,
+    START,
+    declare,
+    queue,
+    unit_task,
+)
+from tasks.retention import run_retention
 from tasks.step import Result, run_step
 from tasks.units import UNITS
 from tasks.workflows import fall_back, start
@@ -80,6 +90,13 @@ def _register(app: Celery, context: Context) -> None:
     def fall_back_task(_: Task[Any, Any], workflow_id: str, epoch: int) -> None:
         fall_back(app, context, workflow_id, epoch)
 
+    def retention_task(_: Task[Any, Any]) -> Result:
+        report = run_retention(
+            context.archives, context.records, context.retention, grace=context.orphan_grace
+        )
+        return report.model_dump(mode="json", exclude={"kept"})
+
+    app.task(name=RETENTION, bind=True, shared=False)(retention_task)
     app.task(name=START, bind=True, shared=False)(start_task)
     app.task(name=FALL_BACK, bind=True, shared=False)(fall_back_task)
 

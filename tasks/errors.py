@@ -104,6 +104,19 @@ class WorkloadBusyError(TasksError):
         )
 
 
+class CheckpointNeededError(TasksError):
+    """A checkpoint that is not removed by hand, for something needs it. ``command`` helps on."""
+
+    def __init__(self, checkpoint_id: str, reason: str, command: str) -> None:
+        super().__init__(checkpoint_id, reason, command)
+        self.checkpoint_id = checkpoint_id
+        self.reason = reason
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint_id} is not removed: {self.reason}; see: {self.command}"
+
+
 class WorkflowNotFoundError(TasksError):
     """No record of a workflow with this id."""
 

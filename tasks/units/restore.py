@@ -56,10 +56,15 @@ def _restore_all(
 
 
 def _options(workflow: Workflow, manifest: CheckpointManifest) -> RestoreSpec:
-    """Claim the old addresses, unless the target cannot give them or the request gives them up."""
+    """Claim the old addresses, unless the target cannot give them or the request gives them up.
+
+    An imported container gets the name that it was imported under.
+    """
     found = target_check(workflow).of(manifest.workload).findings
     new_address = workflow.options.ignore_static_ip or needs_new_address(found)
+    renamed = manifest.imported and manifest.imported.container != manifest.workload
     return RestoreSpec(
+        name=manifest.workload if renamed else "",
         ignore_static_ip=new_address,
         ignore_static_mac=new_address,
         ignore_volumes=bool(manifest.shared_volumes),

@@ -44,7 +44,7 @@ def received(app: Celery, name: str) -> Any:  # noqa: ANN401 - a kombu message, 
 def test_task_names_are_frozen(worker_app: Celery) -> None:
     ours = {name for name in worker_app.tasks if not name.startswith("celery.")}
     assert ours == {
-        *("podferry.start", "podferry.fall_back"),
+        *("podferry.start", "podferry.fall_back", "podferry.retention"),
         *("podferry.describe", "podferry.preflight", "podferry.push_image", "podferry.pull_image"),
         *("podferry.checkpoint", "podferry.restore", "podferry.finish", "podferry.up"),
         *("podferry.discard", "podferry.resume", "podferry.build"),
