@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -12,13 +13,18 @@ from storage.errors import (
     CheckpointNotFoundError,
     KeyMissingError,
     ManifestInvalidError,
+    NoBaseError,
     ObjectExistsError,
     ObjectNotFoundError,
     ObjectTooLargeError,
+    ParentGoneError,
 )
+from storage.header import header_key
+from storage.incremental import DELTA_PART_BYTES, Base, Increments, Written
 from storage.keys import Keyring
 from storage.manifest import (
     Archive,
+    BaseRef,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
@@ -46,6 +52,7 @@ class ArchiveStore:
 
     All of it is sealed with `keys`: private, and refused when it is not what was written. Streams
     pass in bounded memory: at most (`parallel` + 2) times `part_bytes`, plus some MiB of
+    compression; each delta of a chain that is read adds 3 times DELTA_PART_BYTES and some MiB of
     compression. `part_bytes` is a multiple of 1 MiB or less than that; it and `compression` concern
     new archives only, reading follows the archive. Any method may raise what ObjectStore's and
     Keyring's methods raise.
@@ -66,6 +73,18 @@ class ArchiveStore:
             objects, keys, part_bytes=part_bytes, parallel=parallel, compression=compression
         )
         self._reader = Reader(objects, keys, parallel=parallel)
+        self._increments = Increments(
+            full=self._writer,
+            small=Writer(
+                objects,
+                keys,
+                part_bytes=min(part_bytes, DELTA_PART_BYTES),
+                parallel=parallel,
+                compression=compression,
+            ),
+            reader=self._reader,
+            delete=self.delete,
+        )
 
     @property
     def objects(self) -> ObjectStore:
@@ -132,6 +151,54 @@ class ArchiveStore:
 
         return self._reader.follow(prefix, published, alive, progress)
 
+    def write_pages(
+        self,
+        prefix: str,
+        tar: Iterable[Blob],
+        *,
+        base: Base | None = None,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Store a checkpoint's tar so that the next one can be told apart from it.
+
+        With a `base` only what changed since is stored. `progress` gets the bytes of the tar so
+        far. Else as `write`. Raises PageIndexError when the base's file fails meanwhile.
+        """
+        return self._increments.write(prefix, tar, base, progress)
+
+    def newest_base(self, workload: str, *, full_every: int) -> BaseRef:
+        """What the workload's next checkpoint can be told apart from: its newest checkpoint.
+
+        Of each chain the first of `full_every` checkpoints is a full one. Raises NoBaseError.
+        """
+        try:
+            newest = self.latest(workload)
+        except CheckpointNotFoundError:
+            raise NoBaseError(workload, "there is no other") from None
+        except (ManifestInvalidError, KeyMissingError) as error:
+            raise NoBaseError(workload, str(error)) from error
+        if newest.base is None or len(newest.base.chain) >= full_every:
+            reason = "has no page index" if newest.pages is None else "is the last of its chain"
+            raise NoBaseError(workload, f"{newest.id} {reason}")
+        return newest.base
+
+    def base(self, ref: BaseRef) -> AbstractContextManager[Base]:
+        """Fetch what a checkpoint is told apart from, before it is taken, and verify it.
+
+        Needs a temporary file of 0.4 % of the tar. Raises PageIndexError, ArchiveDamagedError,
+        KeyMissingError.
+        """
+        return self._increments.base(ref)
+
+    def read_checkpoint(
+        self, manifest: CheckpointManifest, *, progress: Progress | None = None
+    ) -> Generator[bytes, None, None]:
+        """The checkpoint's tar, from however many archives; else as `read`."""
+        if not manifest.chain:
+            return self.read(manifest.archive, progress=progress)
+        last = self._reader.read(manifest.archive, None, parallel=1)
+        return self._increments.read(manifest.chain, last, manifest.archive.prefix, progress)
+
     def delete(self, archive: Archive) -> None:
         """Delete an archive that no manifest names; one that is gone is no error."""
         self._delete_all(archive.prefix)
@@ -140,14 +207,23 @@ class ArchiveStore:
         """Make a checkpoint of what was written: from here on it exists.
 
         Publishing the same manifest again is no error. Raises ObjectExistsError when a different
-        one has this id.
+        one has this id, ParentGoneError when what it cannot be read without was removed.
         """
+        self._require_chain(manifest)
         try:
             self._put(_checkpoint_key(manifest.id), "checkpoint", manifest.id, manifest)
         except ObjectExistsError:
             # a task that is run again finds its own work
             if self.manifest(manifest.id) != manifest:
                 raise
+
+    def _require_chain(self, manifest: CheckpointManifest) -> None:
+        """Raise ParentGoneError unless all that it needs is there still."""
+        places = {archive.prefix.rpartition("/")[0] for archive in manifest.chain}
+        others = places - {f"{_CHECKPOINTS}/{manifest.id}"}
+        needed = [header_key(archive.prefix) for archive in manifest.chain]
+        if not all(map(self._objects.exists, [*(f"{p}/{_MANIFEST}" for p in others), *needed])):
+            raise ParentGoneError(manifest.id, manifest.parent or "its base")
 
     def publish_group(self, manifest: GroupManifest) -> None:
         """Make one of checkpoints that are published already; else as `publish`."""

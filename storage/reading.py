@@ -33,14 +33,25 @@ class Reader:
         self._parallel = parallel
         self._throttle = Throttle(parallel)
 
-    def read(self, archive: Archive, progress: Progress | None) -> Generator[bytes, None, None]:
-        """See ArchiveStore.read."""
-        return self.follow(archive.prefix, lambda: archive, lambda: None, progress)
+    def read(
+        self, archive: Archive, progress: Progress | None, *, parallel: int | None = None
+    ) -> Generator[bytes, None, None]:
+        """See ArchiveStore.read; `parallel` takes the place of the reader's own."""
+        return self.follow(
+            archive.prefix, lambda: archive, lambda: None, progress, parallel=parallel
+        )
 
     def follow(
-        self, prefix: str, published: Published, alive: Alive, progress: Progress | None
+        self,
+        prefix: str,
+        published: Published,
+        alive: Alive,
+        progress: Progress | None,
+        *,
+        parallel: int | None = None,
     ) -> Generator[bytes, None, None]:
         """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
+        parallel = parallel or self._parallel
         source = _Source(self._objects, self._throttle, prefix, published, alive)
         header, sha256 = self._open_header(prefix, source.header())
         archive = published()
@@ -48,9 +59,9 @@ class Reader:
             raise ArchiveDamagedError(prefix, "its header is not the one that its manifest names")
         opener, meter, last = Opener(header), Meter(progress), b""
         # does not wait: a slow server must not delay a caller that has stopped reading
-        with worker_pool(self._parallel, "get", wait=False) as pool:
+        with worker_pool(parallel, "get", wait=False) as pool:
             numbers = _expected_parts(archive, header)
-            parts = source.parts(pool, numbers, header.part_bytes, ahead=self._parallel)
+            parts = source.parts(pool, numbers, header.part_bytes, ahead=parallel)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last

@@ -8,9 +8,7 @@
 16 bytes a block, and little else. It is complete when the tar is, so it waits in a temporary file.
 """
 
-import os
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from types import TracebackType
 from blake3 import blake3
 
 from storage.pages.blocks import KEY_BYTES, Span
+from storage.streams import large_file
 
 MAGIC = b"PFINDEX1"
 HEAD = struct.Struct("<8s32sQ32sII")
@@ -52,8 +51,7 @@ class PageIndex(AbstractContextManager["PageIndex"]):
 
     def __init__(self, key: bytes) -> None:
         self._key_check = key_check(key)
-        directory = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 # the file has no name
-        self._records = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 # __exit__ closes it
+        self._records = large_file()  # __exit__ closes it
         self._streams: list[_Stream] = []
         self._directory_bytes = 0
         self._path = b""
