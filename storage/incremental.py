@@ -68,6 +68,15 @@ class Written:
         """The bytes of all parts."""
         return self.archive.size + self.pages.index.size
 
+    def as_base(self) -> BaseRef:
+        """What the checkpoint in whose place it lies can be told apart from, before it is one.
+
+        Raises ValueError for a delta: nobody would know of its parent.
+        """
+        if self.base is not None:
+            raise ValueError("a base must be a full archive")
+        return BaseRef(parent=None, chain=(self.archive,), pages=self.pages)
+
 
 class Increments:
     """Writes and reads deltas, with `full` and `small` parts."""
