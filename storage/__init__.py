@@ -24,6 +24,7 @@ from storage.keys import UNENCRYPTED, Key, Keyring, StaticKeyring
 from storage.limited import limit_bandwidth
 from storage.manifest import (
     Archive,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
@@ -51,6 +52,7 @@ __all__ = [
     "Archive",
     "ArchiveDamagedError",
     "ArchiveStore",
+    "CheckpointDraft",
     "CheckpointManifest",
     "CheckpointNotFoundError",
     "Compression",

@@ -19,6 +19,7 @@ from storage.errors import (
 from storage.keys import Keyring
 from storage.manifest import (
     Archive,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
@@ -33,12 +34,13 @@ from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
 
-_Manifest = TypeVar("_Manifest", CheckpointManifest, GroupManifest, ImageManifest)
+_Manifest = TypeVar("_Manifest", CheckpointDraft, CheckpointManifest, GroupManifest, ImageManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _GROUPS = "groups"
 _IMAGES = "images"
 _MANIFEST = "manifest.json"
+_DRAFT = "draft.json"
 
 
 class ArchiveStore:
@@ -135,6 +137,17 @@ class ArchiveStore:
     def delete(self, archive: Archive) -> None:
         """Delete an archive that no manifest names; one that is gone is no error."""
         self._delete_all(archive.prefix)
+
+    def announce(self, prefix: str, draft: CheckpointDraft) -> None:
+        """Say what will be published when the archive at `prefix` is complete, for `follow`."""
+        self._put(f"{prefix}/{_DRAFT}", "draft", prefix, draft)
+
+    def announced(self, prefix: str) -> CheckpointDraft:
+        """What was announced of the archive at `prefix`. Raises as `manifest` does."""
+        try:
+            return self._load(CheckpointDraft, f"{prefix}/{_DRAFT}", "draft", prefix)
+        except ObjectNotFoundError as error:
+            raise CheckpointNotFoundError(prefix) from error
 
     def publish(self, manifest: CheckpointManifest) -> None:
         """Make a checkpoint of what was written: from here on it exists.

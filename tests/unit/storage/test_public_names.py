@@ -9,6 +9,7 @@ def test_public_names_are_these() -> None:
         "Archive",
         "ArchiveDamagedError",
         "ArchiveStore",
+        "CheckpointDraft",
         "CheckpointManifest",
         "CheckpointNotFoundError",
         "GroupManifest",
