@@ -1,7 +1,7 @@
 """Checkpoints and images in an object store: parts first, the manifest last."""
 
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -25,6 +25,7 @@ from storage.keys import Keyring
 from storage.manifest import (
     Archive,
     BaseRef,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
@@ -39,12 +40,13 @@ from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
 
-_Manifest = TypeVar("_Manifest", CheckpointManifest, GroupManifest, ImageManifest)
+_Manifest = TypeVar("_Manifest", CheckpointDraft, CheckpointManifest, GroupManifest, ImageManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _GROUPS = "groups"
 _IMAGES = "images"
 _MANIFEST = "manifest.json"
+_DRAFT = "draft.json"
 
 
 class ArchiveStore:
@@ -132,15 +134,22 @@ class ArchiveStore:
         return self._reader.read(archive, progress)
 
     def follow(
-        self, checkpoint_id: str, prefix: str, *, alive: Alive, progress: Progress | None = None
+        self,
+        checkpoint_id: str,
+        prefix: str,
+        *,
+        alive: Alive,
+        chain: Sequence[Archive] = (),
+        progress: Progress | None = None,
     ) -> Generator[bytes, None, None]:
-        """The raw stream of a checkpoint's archive that may still be being written at `prefix`.
+        """The tar of a checkpoint whose archive may still be being written at `prefix`.
 
-        As `read`, but what is missing is waited for: the header, the next part, and in the end the
-        checkpoint's manifest; without one that names this very archive the last piece is never
-        passed on. Once there is a manifest, no part is waited for. `alive` is called at each look
-        while waiting; what it raises (the writer has failed, was superseded, or takes too long)
-        ends the stream. Raises ArchiveDamagedError, ManifestInvalidError, KeyMissingError.
+        `chain` is what was announced of it, and is complete. As `read`, but what is missing is
+        waited for: the header, the next part, and in the end the checkpoint's manifest; without one
+        that names this very archive the last piece is never passed on. Once there is a manifest, no
+        part is waited for. `alive` is called at each look while waiting; what it raises (the writer
+        has failed, was superseded, or takes too long) ends the stream. Raises ArchiveDamagedError,
+        ManifestInvalidError, KeyMissingError.
         """
 
         def published() -> Archive | None:
@@ -149,7 +158,10 @@ class ArchiveStore:
             except CheckpointNotFoundError:
                 return None
 
-        return self._reader.follow(prefix, published, alive, progress)
+        if not chain:
+            return self._reader.follow(prefix, published, alive, progress)
+        last = self._reader.follow(prefix, published, alive, None, parallel=1)
+        return self._increments.read(chain, last, prefix, progress)
 
     def write_pages(
         self,
@@ -202,6 +214,17 @@ class ArchiveStore:
     def delete(self, archive: Archive) -> None:
         """Delete an archive that no manifest names; one that is gone is no error."""
         self._delete_all(archive.prefix)
+
+    def announce(self, prefix: str, draft: CheckpointDraft) -> None:
+        """Say what will be published when the archive at `prefix` is complete, for `follow`."""
+        self._put(f"{prefix}/{_DRAFT}", "draft", prefix, draft)
+
+    def announced(self, prefix: str) -> CheckpointDraft:
+        """What was announced of the archive at `prefix`. Raises as `manifest` does."""
+        try:
+            return self._load(CheckpointDraft, f"{prefix}/{_DRAFT}", "draft", prefix)
+        except ObjectNotFoundError as error:
+            raise CheckpointNotFoundError(prefix) from error
 
     def publish(self, manifest: CheckpointManifest) -> None:
         """Make a checkpoint of what was written: from here on it exists.

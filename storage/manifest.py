@@ -3,7 +3,7 @@
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -84,18 +84,17 @@ class Imported(Record):
     unknown: tuple[str, ...]
 
 
-class CheckpointManifest(Record):
-    """A checkpoint of one workload: written last, so what has one is complete.
+class CheckpointDraft(Record):
+    """What is known of a checkpoint before its archive is complete.
 
     `spec` is what a cold start needs to run the container again; `networks` and
     `volume_specs` are how to make those that are missing on another host. What may hold secrets is
-    left out of the repr. `statistics` and `facts` (about the host) are for people and
-    for placement; this package does not look into them. An imported one has no `host`.
+    left out of the repr. `facts` (about the host) are for people and for placement; this package
+    does not look into them. An imported one has no `host`.
 
-    `parent` is the checkpoint that this one is told apart from, and `chain` the archives that
-    `archive`, a delta then, is to be applied to: the full one first. A chain without a parent is
-    this checkpoint's alone, and lies in its place. `pages` is there when the next one may be told
-    apart from this one.
+    `parent` is the checkpoint that this one is told apart from, and `chain` the archives that its
+    own, a delta then, is to be applied to: the full one first. A chain without a parent is this
+    checkpoint's alone, and lies in its place.
     """
 
     version: Literal[2] = FORMAT_VERSION
@@ -112,16 +111,13 @@ class CheckpointManifest(Record):
     shared_volumes: tuple[str, ...] = ()  # mounted by other members too; one of them has them
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
-    archive: Archive
     imported: Imported | None = None
     parent: str | None = None
     chain: tuple[Archive, ...] = Field(default=(), max_length=CHAIN_LIMIT)
-    pages: PageRecord | None = None
-    statistics: dict[str, JsonValue] = Field(default_factory=dict)
     facts: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _is_of_its_workload(self) -> "CheckpointManifest":
+    def _is_of_its_workload(self) -> Self:
         if workload_of(self.id) != self.workload:
             raise ValueError("id belongs to another workload")
         if self.parent is not None and workload_of(self.parent) != self.workload:
@@ -129,13 +125,25 @@ class CheckpointManifest(Record):
         return self
 
     @model_validator(mode="after")
-    def _chain_ends_at_its_parent(self) -> "CheckpointManifest":
+    def _chain_ends_at_its_parent(self) -> Self:
         place = f"checkpoints/{self.parent or self.id}/"
         if self.parent is not None and not self.chain:
             raise ValueError("there is a parent, and no chain")
         if self.chain and not self.chain[-1].prefix.startswith(place):
             raise ValueError("chain ends elsewhere")
         return self
+
+
+class CheckpointManifest(CheckpointDraft):
+    """A checkpoint of one workload: written last, so what has one is complete.
+
+    `pages` is there when the next one may be told apart from this one. `statistics` are CRIU's, for
+    people.
+    """
+
+    archive: Archive
+    pages: PageRecord | None = None
+    statistics: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def tar_bytes(self) -> int:

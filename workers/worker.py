@@ -6,6 +6,7 @@ import os
 import socket
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
@@ -25,10 +26,12 @@ from tasks.registry import Registry
 from workers.canary import CanaryWatch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
-from workers.retention import RetentionTimer
+from workers.reconciling import reconcile_timer
+from workers.repeating import Repeating
+from workers.retention import retention_timer
 from workers.settings import Settings
 
-Job = Heartbeat | CanaryWatch | RetentionTimer
+Job = Heartbeat | CanaryWatch | Repeating
 log = structlog.get_logger()
 
 
@@ -57,7 +60,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         orphan_grace=settings.retention_grace,
     )
     app = make_app(settings.redis_url, context)
-    return _serve(app, settings, control, _background(app, settings, control))
+    return _serve(app, settings, control, _background(app, context, settings, control))
 
 
 def make_keys(settings: Settings) -> None:
@@ -71,14 +74,17 @@ def make_keys(settings: Settings) -> None:
         )
 
 
-def _background(app: Celery, settings: Settings, control: bool) -> list[Job]:
+def _background(app: Celery, context: Context, settings: Settings, control: bool) -> list[Job]:
     """What the worker does beside its units, with connections of its own."""
     registry = Registry(connect(settings.redis_url))
     runtime = PodmanRuntime(settings.socket) if settings.host else None
     found: list[Job] = [Heartbeat(registry, _info(settings, control), runtime)]
-    if control and settings.retention_every is not None:
+    if control:
         redis = connect(settings.redis_url)
-        found.append(RetentionTimer(app, redis, every=settings.retention_every))
+        own = replace(context, records=Records(redis))
+        found.append(reconcile_timer(app, own, Registry(redis), redis))
+        if settings.retention_every is not None:
+            found.append(retention_timer(app, redis, every=settings.retention_every))
     if settings.host is not None:
         watch = CanaryWatch(
             registry,

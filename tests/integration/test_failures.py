@@ -11,6 +11,7 @@ from tests.fleet import Fleet, State, Workload, complaint, ended, eventually
 pytestmark = pytest.mark.integration
 
 OFFLINE_SECONDS = 30.0  # three times what it should take
+PATIENCE_SECONDS = 180.0  # a lease, a look, and another try
 
 
 def test_failed_restore_is_followed_by_a_cold_start(fleet: Fleet, workload: Workload) -> None:
@@ -121,6 +122,39 @@ def test_store_that_dies_during_the_upload_costs_no_memory(
     assert "is unavailable" in resumed.reason
     _runs_on_a(workload, before)
     assert fleet.checkpoints(workload.name) == []
+
+
+def test_worker_killed_during_the_upload_costs_no_memory(fleet: Fleet, workload: Workload) -> None:
+    before = workload.start(workload.spec(memory_mib=384))
+    submitted = fleet.workflow("migrate", workload.name, "--to", "b", "--detach")
+    fleet.await_progress(submitted.id, Unit.CHECKPOINT)
+
+    fleet.kill_worker("a")
+    fleet.lab.call("workers", "start")
+    resumed = fleet.client.wait(submitted.id, timeout_seconds=PATIENCE_SECONDS)
+
+    assert resumed.outcome is Outcome.RESUMED, resumed.reason
+    assert "no sign of life" in resumed.reason
+    _runs_on_a(workload, before)
+    assert fleet.checkpoints(workload.name) == []
+
+
+def test_worker_killed_during_the_download_costs_no_memory(
+    fleet: Fleet, workload: Workload
+) -> None:
+    before = workload.start(workload.spec(memory_mib=384))
+    submitted = fleet.workflow(
+        "migrate", workload.name, "--to", "b", "--detach", "--fallback", "resume"
+    )
+    fleet.await_progress(submitted.id, Unit.RESTORE)
+
+    fleet.kill_worker("b")
+    fleet.lab.call("workers", "start")
+    resumed = fleet.client.wait(submitted.id, timeout_seconds=PATIENCE_SECONDS)
+
+    assert resumed.outcome is Outcome.RESUMED, resumed.reason
+    assert "no sign of life" in resumed.reason
+    _runs_on_a(workload, before)
 
 
 def test_cancel_during_the_upload_returns_to_the_source(fleet: Fleet, workload: Workload) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -232,3 +233,26 @@ def test_a_base_may_lie_in_the_checkpoint_s_own_place(archives: ArchiveStore) ->
     archives.delete_checkpoint(checkpoint_id)
     with pytest.raises(ArchiveDamagedError):
         tar(archives, child)
+
+
+def test_a_delta_can_be_read_while_it_is_written(archives: ArchiveStore) -> None:
+    full = store_tar(archives, tar_of(0))
+    checkpoint_id = new_checkpoint_id("web", NOON + timedelta(seconds=1))
+    prefix = new_archive_prefix(f"checkpoints/{checkpoint_id}")
+    waits = threading.Semaphore(0)
+    assert full.base
+    with ThreadPoolExecutor(1) as pool, archives.base(full.base) as base:
+        chain = full.base.chain
+        stream = archives.follow(checkpoint_id, prefix, alive=waits.release, chain=chain)
+        reading = pool.submit(lambda: b"".join(stream))
+        assert waits.acquire(timeout=30)
+        written = archives.write_pages(prefix, [tar_of(1)], base=base)
+        while not waits.acquire(timeout=0.01):  # it has all parts, and waits for the manifest
+            assert not reading.done()
+        assert not reading.done()
+        plain = store_checkpoint(archives).model_dump() | {"id": checkpoint_id}
+        parts = {"archive": written.archive, "pages": written.pages}
+        lineage = {"parent": full.id, "chain": chain}
+        archives.publish(CheckpointManifest.model_validate(plain | parts | lineage))
+
+        assert reading.result(30) == tar_of(1)
