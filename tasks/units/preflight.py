@@ -18,7 +18,7 @@ from tasks.errors import NotMovableError
 from tasks.facts import TargetCheck, WorkloadFacts, workload_facts
 from tasks.models import Kind
 from tasks.step import Result, Step
-from tasks.units.engine import engine
+from tasks.units.engine import engine, health_check
 
 
 def describe(step: Step) -> Result:
@@ -29,6 +29,7 @@ def describe(step: Step) -> Result:
     """
     runtime = engine(step)
     info = runtime.inspect(step.workflow.workload)
+    health_check(info.name, info.spec)  # a label that cannot be read is told now
     container = _with_fixed_addresses(runtime.container_facts(info.id), info)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())
     moving = step.workflow.kind is not Kind.CHECKPOINT
