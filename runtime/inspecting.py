@@ -44,7 +44,6 @@ def container_info(
         checkpointed=state.get("Checkpointed", False),
         dependencies=tuple(container.get("Dependencies") or ()),
         pod=container.get("Pod") or "",
-        health=spec.health if spec.health and spec.health.command else None,
         spec=spec,
     )
 
