@@ -192,6 +192,30 @@ def test_the_life_of_a_container(subject: Subject) -> None:
         runtime.inspect(container)
 
 
+def test_one_that_removes_itself_is_gone_once_it_stops(subject: Subject) -> None:
+    container = subject.start(auto_remove=True)
+    subject.runtime.stop(container, timeout_seconds=0)
+
+    def gone() -> bool:
+        try:
+            subject.runtime.inspect(container)
+        except ContainerNotFoundError:
+            return True
+        return False
+
+    wait_for(gone, "its removal")
+
+
+def test_a_path_that_is_not_in_a_container(subject: Subject) -> None:
+    container = subject.create()
+
+    with (
+        pytest.raises(EngineError),
+        subject.runtime.get_archive(container, "/nowhere") as chunks,
+    ):
+        b"".join(chunks)
+
+
 def test_a_name_is_used_once(subject: Subject) -> None:
     subject.create(name="twice")
 
