@@ -9,7 +9,7 @@ PY := .venv/bin/python
 RUNTIME_TESTS := tests/unit/runtime $(wildcard tests/contract/test_runtime*.py) tests/contract/test_facts.py $(addprefix \
 	tests/integration/test_,$(addsuffix .py,docker_runtime fidelity moments podman_runtime preflight run_options runtime_images))
 
-.PHONY: help demo demo-picture test unit coverage check bench lab-up lab-down lab-status lock clean system python lab-root minio
+.PHONY: help demo demo-picture test unit coverage check bench lab-up lab-down lab-status lock clean system python lab-root minio versitygw
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ demo: system python lab-root ## Move a live container between two real Podman ho
 demo-picture: system python lab-root ## Draw docs/demo.svg from a run of the demo
 	@FORCE_COLOR=1 TTY_INTERACTIVE=0 $(PY) ops/demo --dir $(LAB) --store $(STORE) 2>&1 | $(PY) ops/demo/capture.py docs/demo.svg
 
-test: system python lab-root minio ## Run every test (needs root)
+test: system python lab-root minio versitygw ## Run every test (needs root)
 	@$(PY) -m pytest
 
 unit: python ## Run the unit tests: no root, no server, no network
@@ -71,3 +71,6 @@ lab-root:
 
 minio:
 	@ops/setup/minio.sh >/dev/null
+
+versitygw:
+	@ops/setup/versitygw.sh >/dev/null

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podferry.locate import Locator
+from podferry.locate import Locator, Place
 from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
-from storage import CheckpointManifest, new_checkpoint_id
+from storage import (
+    CheckpointManifest,
+    CheckpointNotFoundError,
+    GroupManifest,
+    new_archive_prefix,
+    new_checkpoint_id,
+    workload_of,
+)
 from tasks import control
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
@@ -19,6 +27,7 @@ from tasks.facts import findings_of
 from tasks.models import (
     Event,
     Fallback,
+    GroupKind,
     HostStatus,
     Inventory,
     Kind,
@@ -105,20 +114,22 @@ class Client:
         fallback: Fallback = Fallback.COLD,
         deadline_seconds: float | None = None,
     ) -> Workflow:
-        """Move a running container to another host.
+        """Move a running container, compose project or pod to another host.
 
         Raises UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
-        host, name = self._between(container, to, source)
+        place = self._between(container, to, source)
         workflow = new_workflow(
             Kind.MIGRATE,
-            name,
-            source=host,
+            place.name,
+            group=place.group,
+            members=place.members,
+            source=place.host,
             target=to,
             options=Options(fallback=fallback),
             deadline_seconds=self._deadline(deadline_seconds),
-            checkpoint_id=new_checkpoint_id(name, now()),
+            checkpoint_id=new_checkpoint_id(place.name, now()),
         )
         return self._submit(workflow)
 
@@ -136,11 +147,13 @@ class Client:
         ``canary`` proves CRIU on both hosts now instead of trusting what their workers last found.
         Raises what ``migrate`` raises.
         """
-        host, name = self._between(container, to, source)
+        place = self._between(container, to, source)
         workflow = new_workflow(
             Kind.PREFLIGHT,
-            name,
-            source=host,
+            place.name,
+            group=place.group,
+            members=place.members,
+            source=place.host,
             target=to,
             options=Options(canary=canary),
             deadline_seconds=self._deadline(deadline_seconds),
@@ -162,14 +175,16 @@ class Client:
         """Checkpoint a container into the store; it goes on running unless ``leave_stopped``."""
         if host is not None:
             self._registry.require_host(host)
-        place, line = self._locator.locate(container, host)
+        place = self._locator.locate(container, host)
         workflow = new_workflow(
             Kind.CHECKPOINT,
-            line.name,
-            source=place,
+            place.name,
+            group=place.group,
+            members=place.members,
+            source=place.host,
             options=Options(leave_stopped=leave_stopped),
             deadline_seconds=self._deadline(deadline_seconds),
-            checkpoint_id=new_checkpoint_id(line.name, now()),
+            checkpoint_id=new_checkpoint_id(place.name, now()),
         )
         return self._submit(workflow)
 
@@ -187,20 +202,23 @@ class Client:
         A container of that name must not run elsewhere; one on the target is discarded only with
         ``replace``. Raises CheckpointNotFoundError besides what ``migrate`` raises.
         """
-        archives = self._archives
-        manifest = (
-            archives.manifest(checkpoint) if "/" in checkpoint else archives.latest(checkpoint)
-        )
-        target = to or manifest.host
+        chosen = self._checkpoint(checkpoint)
+        target = to or chosen.host
         self._registry.require_host(target)
-        self._locator.refuse_copies(manifest.workload, target, replace=replace)
+        members: tuple[str, ...] = ()
+        if isinstance(chosen, GroupManifest):
+            members = tuple(sorted(map(workload_of, chosen.members)))
+        names = members or (chosen.workload,)
+        self._locator.refuse_copies(names, target, replace=replace)
         workflow = new_workflow(
             Kind.RESTORE,
-            manifest.workload,
+            chosen.workload,
+            group=GroupKind(chosen.kind) if isinstance(chosen, GroupManifest) else None,
+            members=members,
             target=target,
             options=Options(replace=replace, ignore_static_ip=ignore_static_ip),
             deadline_seconds=self._deadline(deadline_seconds),
-            checkpoint_id=manifest.id,
+            checkpoint_id=chosen.id,
         )
         return self._submit(workflow)
 
@@ -226,7 +244,7 @@ class Client:
         self._registry.require_control()
         chunks = build_context(context, containerfile=spec.containerfile)
         name = containerfile_name(context, spec.containerfile)
-        stored = self._archives.write(f"contexts/{workflow.id}", chunks)
+        stored = self._archives.write(new_archive_prefix(f"contexts/{workflow.id}"), chunks)
         sent = spec.model_copy(update={"containerfile": name})
         request = BuildRequest(spec=sent, context=stored)
         try:
@@ -300,15 +318,26 @@ class Client:
                 on_event(event)
         return self.status(workflow_id)
 
-    def _between(self, container: str, to: str, source: str | None) -> tuple[str, str]:
-        """The host that a container is on, and its name, when it can go to another."""
+    def _between(self, workload: str, to: str, source: str | None) -> Place:
+        """Where a workload is, when it can go to another host."""
         self._registry.require_host(to)
         if source is not None:
             self._registry.require_host(source)
-        host, line = self._locator.locate(container, source)
-        if host == to:
-            raise InvalidRequestError(f"container {line.name!r} is on host {to!r} already")
-        return host, line.name
+        place = self._locator.locate(workload, source)
+        if place.host == to:
+            raise InvalidRequestError(f"{place.name!r} is on host {to!r} already")
+        return place
+
+    def _checkpoint(self, reference: str) -> CheckpointManifest | GroupManifest:
+        """A container's checkpoint, else a group's, by its id or a name for the newest."""
+        archives = self._archives
+        by_id = "/" in reference
+        try:
+            return archives.manifest(reference) if by_id else archives.latest(reference)
+        except CheckpointNotFoundError:
+            with suppress(CheckpointNotFoundError):
+                return archives.group(reference) if by_id else archives.latest_group(reference)
+            raise
 
     def _submit(self, workflow: Workflow, payload: bytes | None = None) -> Workflow:
         self._registry.require_control()

@@ -49,13 +49,15 @@ def container_info(
 
 
 def container_summary(entry: Mapping[str, Any]) -> ContainerSummary:
-    """Read one entry of ``GET /containers/json``."""
+    """Read one entry of ``GET /containers/json``, Docker's or libpod's, which knows pods."""
     return ContainerSummary(
         id=entry["Id"],
         name=entry["Names"][0].removeprefix("/"),
         image=entry["Image"],
         state=container_state(entry["State"]),
         labels=entry.get("Labels") or {},
+        pod=entry.get("PodName") or "",
+        infra=bool(entry.get("IsInfra")),
     )
 
 

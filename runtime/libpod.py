@@ -79,6 +79,12 @@ class LibpodClient:
             answer: dict[str, Any] = self.parsed(response, operation)
             return answer
 
+    def list(self, path: str, **params: object) -> list[dict[str, Any]]:
+        """Ask for a list, such as ``/containers/json``."""
+        operation = f"list of {path.split('/')[1]}"
+        answer: object = self.json(path, operation=operation, params=params)
+        return [e for e in answer if isinstance(e, dict)] if isinstance(answer, list) else []
+
     def parsed(self, response: Response, operation: str) -> Any:  # noqa: ANN401 - any JSON
         """Read an answer's body as JSON."""
         with translating(self.socket, operation):

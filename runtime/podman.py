@@ -10,6 +10,7 @@ from itertools import chain
 from tarfile import TarError
 from typing import Any
 
+from runtime import host_network
 from runtime.building import read_build
 from runtime.canary import run_canary
 from runtime.canary_image import canary_image
@@ -27,7 +28,7 @@ from runtime.errors import (
 )
 from runtime.fidelity import completed, layer_of, require_readable, seen_by_engine, unkept
 from runtime.health_forms import from_engine
-from runtime.inspecting import container_info
+from runtime.inspecting import container_info, container_summary
 from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
 from runtime.peek import kinds, peeking
@@ -49,6 +50,7 @@ from runtime.specs import (
     CheckpointSpec,
     ContainerInfo,
     ContainerState,
+    ContainerSummary,
     HealthCheck,
     ImageInfo,
     NetworkAttachment,
@@ -173,6 +175,12 @@ class PodmanRuntime(DockerRuntime):
         with self._libpod.request("POST", path, operation=operation, body=body):
             pass
 
+    def containers(self) -> list[ContainerSummary]:
+        """List every container of the host by libpod's answer: the compatible one hides pods."""
+        return [
+            container_summary(entry) for entry in self._libpod.list("/containers/json", all=True)
+        ]
+
     def network(self, name: str) -> NetworkSpec:
         """Describe a network by libpod's answer: the compatible one hides options and ranges."""
         found = self._libpod.json(
@@ -291,6 +299,23 @@ class PodmanRuntime(DockerRuntime):
             )
         except EngineError as error:
             raise RestoreFailedError(container, error.reason) from error
+
+    @contextmanager
+    def kept_apart(self, networks: Iterable[str]) -> Iterator[Callable[[], None]]:
+        """Cut restored containers off until all are there; see CheckpointRuntime."""
+        apart = host_network.Apart(self.socket, filter(None, map(self._bridge, networks)))
+        try:
+            yield apart.block
+        finally:
+            apart.release()
+
+    def _bridge(self, network: str) -> str:
+        answer = self._libpod.json(f"/networks/{network}/json", operation=f"inspect of {network!r}")
+        return str(answer.get("network_interface") or "")
+
+    def forget_connections(self, addresses: Iterable[str]) -> int:
+        """Make this host forget what a restore would be confused by; see CheckpointRuntime."""
+        return host_network.forget(self.socket, addresses)
 
     def initialize(self, container: str) -> None:
         """Set a created container up, all but its process; see CheckpointRuntime."""

@@ -260,6 +260,22 @@ class CheckpointRuntime(Runtime, Protocol):
     def restore_in_place(self, container: str, spec: RestoreSpec) -> None:
         """Bring a checkpointed container back with its memory, where it was stopped."""
 
+    def kept_apart(self, networks: Iterable[str]) -> AbstractContextManager[Callable[[], None]]:
+        """Keep containers that come to these networks from now on from reaching anybody.
+
+        The context gives what cuts them off: call it whenever one was restored. A packet that one
+        sends while another has its address but not yet its sockets would be answered with a reset,
+        and their connection be lost. At the end of the context all may talk. Where the host's
+        network is out of reach nothing is cut off.
+        """
+
+    def forget_connections(self, addresses: Iterable[str]) -> int:
+        """Make this host forget connections from and to addresses that a restore will claim.
+
+        What it remembers of a container that was here before would make its firewall drop the
+        packets of a restored connection. Returns how many it knew; none where it cannot be asked.
+        """
+
     def initialize(self, container: str) -> None:
         """Set a created container up, all but its process: its volumes are mounted and owned.
 

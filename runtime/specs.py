@@ -176,6 +176,8 @@ class ContainerSummary(Spec):
     image: str
     state: ContainerState
     labels: dict[str, str] = Field(default_factory=dict)
+    pod: str = ""  # the name of its pod
+    infra: bool = False  # it only holds its pod's namespaces
 
 
 class ContainerInfo(Spec):

@@ -1,75 +1,131 @@
 """Checkpoints and images in an object store: parts first, the manifest last."""
 
 import logging
-import secrets
 from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from storage.codec import CodecName
+from storage.compression import Compression
 from storage.errors import (
     CheckpointNotFoundError,
+    KeyMissingError,
     ManifestInvalidError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
 )
-from storage.manifest import Archive, CheckpointManifest, ImageManifest, workload_of
+from storage.keys import Keyring
+from storage.manifest import (
+    Archive,
+    CheckpointManifest,
+    GroupManifest,
+    ImageManifest,
+    new_archive_prefix,
+    workload_of,
+)
 from storage.objects import Blob, ObjectStore
-from storage.transfer import Progress, Transfer
+from storage.reading import Alive, Reader
+from storage.records import Record, first_reason
+from storage.sealed import RECORD_LIMIT, Kind, open_record, seal_record
+from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
 
-_Manifest = TypeVar("_Manifest", CheckpointManifest, ImageManifest)
+_Manifest = TypeVar("_Manifest", CheckpointManifest, GroupManifest, ImageManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
+_GROUPS = "groups"
+_IMAGES = "images"
 _MANIFEST = "manifest.json"
 
 
 class ArchiveStore:
     """Archives, and the manifests that make them checkpoints or images.
 
-    Streams pass in bounded memory: at most (`parallel` + 2) times `part_bytes`, plus some MiB of
-    compression. `codec` concerns new archives only; reading follows the manifest. Any method may
-    raise what ObjectStore's methods raise.
+    All of it is sealed with `keys`: private, and refused when it is not what was written. Streams
+    pass in bounded memory: at most (`parallel` + 2) times `part_bytes`, plus some MiB of
+    compression. `part_bytes` is a multiple of 1 MiB or less than that; it and `compression` concern
+    new archives only, reading follows the archive. Any method may raise what ObjectStore's and
+    Keyring's methods raise.
     """
 
     def __init__(
         self,
         objects: ObjectStore,
         *,
+        keys: Keyring,
         part_bytes: int = PART_BYTES,
         parallel: int = 2,
-        codec: CodecName = "zstd",
+        compression: Compression = "auto",
     ) -> None:
         self._objects = objects
-        self._transfer = Transfer(objects, part_bytes=part_bytes, parallel=parallel, codec=codec)
+        self._keys = keys
+        self._writer = Writer(
+            objects, keys, part_bytes=part_bytes, parallel=parallel, compression=compression
+        )
+        self._reader = Reader(objects, keys, parallel=parallel)
 
     def check(self) -> None:
-        """Return when the store can be read and written. Raises StorageError."""
+        """Return when the store can be read and written, and a key is at hand.
+
+        Raises StorageError.
+        """
+        self._keys.current()
         self._objects.check()
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that new archives are sealed with."""
+        return self._keys.current().id
+
+    def require_key(self, key_id: str) -> None:
+        """Return when what is sealed with this key can be read here. Raises KeyMissingError."""
+        self._keys.find(key_id)
 
     def write(
         self, prefix: str, chunks: Iterable[Blob], *, progress: Progress | None = None
     ) -> Archive:
-        """Store a stream in parts below `prefix`, which no other upload may use.
+        """Store a stream in parts below `prefix`, which is `new_archive_prefix`'s.
 
-        `chunks` is not read ahead of the uploads by more than the memory bound. `progress` gets
-        the raw bytes so far. When the source or an upload fails, the parts written are deleted and
-        the failure is raised.
+        The header is there before the first part, and each part as soon as it is full, so that
+        `follow` may read along. `chunks` is not read ahead of the uploads by more than the memory
+        bound. `progress` gets the raw bytes so far. When the source or an upload fails, what was
+        written is deleted and the failure is raised. Raises ObjectExistsError when the prefix was
+        used before.
         """
-        return self._transfer.write(prefix, chunks, progress)
+        return self._writer.write(prefix, chunks, progress)
 
     def read(
         self, archive: Archive, *, progress: Progress | None = None
     ) -> Generator[bytes, None, None]:
         """The raw stream, in pieces of at most 1 MiB; `progress` gets the raw bytes so far.
 
-        Every part is verified before a byte of it is passed on, and the last piece is held back
-        until size and digest of the whole are right. Raises ArchiveDamagedError.
+        Every segment is verified before a byte of it is passed on, and the last piece is held back
+        until the whole agrees with `archive`. Raises ArchiveDamagedError, KeyMissingError.
         """
-        return self._transfer.read(archive, progress)
+        return self._reader.read(archive, progress)
+
+    def follow(
+        self, checkpoint_id: str, prefix: str, *, alive: Alive, progress: Progress | None = None
+    ) -> Generator[bytes, None, None]:
+        """The raw stream of a checkpoint's archive that may still be being written at `prefix`.
+
+        As `read`, but what is missing is waited for: the header, the next part, and in the end the
+        checkpoint's manifest; without one that names this very archive the last piece is never
+        passed on. Once there is a manifest, no part is waited for. `alive` is called at each look
+        while waiting; what it raises (the writer has failed, was superseded, or takes too long)
+        ends the stream. Raises ArchiveDamagedError, ManifestInvalidError, KeyMissingError.
+        """
+
+        def published() -> Archive | None:
+            try:
+                return self.manifest(checkpoint_id).archive
+            except CheckpointNotFoundError:
+                return None
+
+        return self._reader.follow(prefix, published, alive, progress)
 
     def delete(self, archive: Archive) -> None:
         """Delete an archive that no manifest names; one that is gone is no error."""
@@ -81,27 +137,61 @@ class ArchiveStore:
         Publishing the same manifest again is no error. Raises ObjectExistsError when a different
         one has this id.
         """
-        key, data = _checkpoint_key(manifest.id), _dump(manifest)
         try:
-            self._objects.put(key, data, if_absent=True)
+            self._put(_checkpoint_key(manifest.id), "checkpoint", manifest.id, manifest)
         except ObjectExistsError:
-            # a retried request, or a task that is run again, finds its own work
-            if self._objects.get(key) != data:
+            # a task that is run again finds its own work
+            if self.manifest(manifest.id) != manifest:
+                raise
+
+    def publish_group(self, manifest: GroupManifest) -> None:
+        """Make one of checkpoints that are published already; else as `publish`."""
+        try:
+            self._put(_group_key(manifest.id), "group", manifest.id, manifest)
+        except ObjectExistsError:
+            if self.group(manifest.id) != manifest:
                 raise
 
     def manifest(self, checkpoint_id: str) -> CheckpointManifest:
-        """The manifest of a checkpoint. Raises CheckpointNotFoundError, ManifestInvalidError."""
+        """The manifest of a checkpoint.
+
+        Raises CheckpointNotFoundError, ManifestInvalidError, KeyMissingError.
+        """
         try:
             key = _checkpoint_key(checkpoint_id)
         except ValueError as error:
             raise CheckpointNotFoundError(checkpoint_id) from error
         try:
-            manifest = self._load(CheckpointManifest, key)
+            manifest = self._load(CheckpointManifest, key, "checkpoint", checkpoint_id)
         except ObjectNotFoundError as error:
             raise CheckpointNotFoundError(checkpoint_id) from error
         if manifest.id != checkpoint_id:
             raise ManifestInvalidError(key, f"it belongs to checkpoint {manifest.id}")
         return manifest
+
+    def group(self, checkpoint_id: str) -> GroupManifest:
+        """The manifest of a group's checkpoint; else as `manifest`."""
+        try:
+            key = _group_key(checkpoint_id)
+        except ValueError as error:
+            raise CheckpointNotFoundError(checkpoint_id) from error
+        try:
+            manifest = self._load(GroupManifest, key, "group", checkpoint_id)
+        except ObjectNotFoundError as error:
+            raise CheckpointNotFoundError(checkpoint_id) from error
+        if manifest.id != checkpoint_id:
+            raise ManifestInvalidError(key, f"it belongs to checkpoint {manifest.id}")
+        return manifest
+
+    def latest_group(self, workload: str) -> GroupManifest:
+        """The group's newest checkpoint. Raises CheckpointNotFoundError, ManifestInvalidError."""
+        places = (
+            info.key.rpartition("/")[0] for info in self._objects.list(f"{_GROUPS}/{workload}/")
+        )
+        ids = [place.removeprefix(f"{_GROUPS}/") for place in places]
+        if not ids:
+            raise CheckpointNotFoundError(workload)
+        return self.group(max(ids))
 
     def latest(self, workload: str) -> CheckpointManifest:
         """The workload's newest checkpoint, by its id.
@@ -122,8 +212,8 @@ class ArchiveStore:
         for checkpoint_id in self._checkpoint_ids(workload):
             try:
                 found.append(self.manifest(checkpoint_id))
-            except (ManifestInvalidError, CheckpointNotFoundError) as error:
-                _logger.warning("a checkpoint is left out of the list: %s", error)
+            except (ManifestInvalidError, KeyMissingError, CheckpointNotFoundError) as error:
+                _logger.warning("%s is left out of the list: %s", checkpoint_id, error)
         return sorted(found, key=lambda manifest: manifest.created, reverse=True)
 
     def _checkpoint_ids(self, workload: str | None) -> list[str]:
@@ -142,9 +232,12 @@ class ArchiveStore:
         self._delete_all(f"{_CHECKPOINTS}/{checkpoint_id}")
 
     def image(self, image_id: str) -> ImageManifest | None:
-        """The manifest of an archived image, or None. Raises ManifestInvalidError."""
+        """The manifest of an archived image, or None.
+
+        Raises ManifestInvalidError, KeyMissingError.
+        """
         try:
-            return self._load(ImageManifest, _image_key(image_id))
+            return self._load_image(image_id)
         except ObjectNotFoundError:
             return None
 
@@ -162,29 +255,46 @@ class ArchiveStore:
         """
         if existing := self.image(image_id):
             return existing
-        key = _image_key(image_id)
-        prefix = f"{key.removesuffix(_MANIFEST)}{secrets.token_hex(8)}"
+        prefix = new_archive_prefix(f"{_IMAGES}/{_image_name(image_id)}")
         archive = self.write(prefix, chunks, progress=progress)
         manifest = ImageManifest(
             id=image_id, names=tuple(names), created=datetime.now(UTC), archive=archive
         )
         try:
-            self._objects.put(key, _dump(manifest), if_absent=True)
+            self._put(_image_key(image_id), "image", _image_name(image_id), manifest)
         except ObjectExistsError:
-            manifest = self._load(ImageManifest, key)
-            if manifest.archive.prefix != prefix:
-                self._delete_all(prefix)
+            manifest = self._load_image(image_id)
+            self._delete_all(prefix)
+        return manifest
+
+    def _load_image(self, image_id: str) -> ImageManifest:
+        key, name = _image_key(image_id), _image_name(image_id)
+        manifest = self._load(ImageManifest, key, "image", name)
+        if _image_name(manifest.id) != name:
+            raise ManifestInvalidError(key, f"it belongs to image {manifest.id}")
         return manifest
 
     def _delete_all(self, prefix: str) -> None:
         for info in self._objects.list(f"{prefix}/"):
             self._objects.delete(info.key)
 
-    def _load(self, kind: type[_Manifest], key: str) -> _Manifest:
+    def _put(self, key: str, kind: Kind, name: str, record: Record) -> None:
+        put_once(
+            self._objects,
+            key,
+            seal_record(kind, name, record.model_dump_json().encode(), self._keys),
+        )
+
+    def _load(self, model: type[_Manifest], key: str, kind: Kind, name: str) -> _Manifest:
         try:
-            return kind.model_validate_json(self._objects.get(key))
+            data = self._objects.get(key, max_bytes=RECORD_LIMIT)
+            return model.model_validate_json(open_record(kind, name, data, self._keys))
+        except ObjectTooLargeError as error:
+            raise ManifestInvalidError(key, str(error)) from error
         except ValidationError as error:
-            raise ManifestInvalidError(key, _first_reason(error)) from error
+            raise ManifestInvalidError(key, first_reason(error)) from error
+        except ValueError as error:
+            raise ManifestInvalidError(key, str(error)) from error
 
 
 def _checkpoint_key(checkpoint_id: str) -> str:
@@ -192,15 +302,14 @@ def _checkpoint_key(checkpoint_id: str) -> str:
     return f"{_CHECKPOINTS}/{checkpoint_id}/{_MANIFEST}"
 
 
+def _group_key(checkpoint_id: str) -> str:
+    workload_of(checkpoint_id)
+    return f"{_GROUPS}/{checkpoint_id}/{_MANIFEST}"
+
+
+def _image_name(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")
+
+
 def _image_key(image_id: str) -> str:
-    return f"images/{image_id.removeprefix('sha256:')}/{_MANIFEST}"
-
-
-def _dump(manifest: BaseModel) -> bytes:
-    return manifest.model_dump_json(indent=2).encode()
-
-
-def _first_reason(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(step) for step in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    return f"{_IMAGES}/{_image_name(image_id)}/{_MANIFEST}"

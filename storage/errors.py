@@ -23,6 +23,20 @@ class StoreUnavailableError(StorageError):
         )
 
 
+class StoreBusyError(StoreUnavailableError):
+    """The store asks for fewer requests (SlowDown, 503, 429): go on with less parallelism."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """The store has no space left; what was being written is not there, in no part."""
+
+    def __str__(self) -> str:
+        return (
+            f"object store {self.store} is full: {self.reason}; "
+            "delete checkpoints that are not needed any more, or give it space"
+        )
+
+
 class StoreAccessError(StorageError):
     """The store refuses the request; trying again will not help."""
 
@@ -35,6 +49,26 @@ class StoreAccessError(StorageError):
         return (
             f"object store {self.store} refuses access: {self.reason}; "
             "check the keys and what they are allowed to do"
+        )
+
+
+class StoreClockError(StoreAccessError):
+    """The store refuses requests because this host's clock is `seconds` ahead of the store's.
+
+    Negative when it is behind, 0 when the store does not tell its own time.
+    """
+
+    def __init__(self, store: str, seconds: int) -> None:
+        off = f"about {abs(seconds)} seconds" if seconds else "more than 15 minutes"
+        way = f" ({'ahead' if seconds > 0 else 'behind'})" if seconds else ""
+        super().__init__(store, f"the clock of this host is off by {off}{way}")
+        self.args = (store, seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"object store {self.store} refuses access: {self.reason}; "
+            "set the clock, and keep it right with NTP"
         )
 
 
@@ -59,6 +93,21 @@ class ObjectNotFoundError(StorageError):
 
     def __str__(self) -> str:
         return f"object {self.key} does not exist; it was deleted or never completely written"
+
+
+class ObjectTooLargeError(StorageError):
+    """The object has more bytes than who asked for it can take; it was not read."""
+
+    def __init__(self, key: str, max_bytes: int) -> None:
+        super().__init__(key, max_bytes)
+        self.key = key
+        self.max_bytes = max_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"object {self.key} is larger than the {self.max_bytes} bytes that it may have; "
+            "it is not what was written under this name, use another checkpoint"
+        )
 
 
 class ObjectExistsError(StorageError):
@@ -110,4 +159,31 @@ class ManifestInvalidError(StorageError):
         return (
             f"manifest {self.key} is invalid: {self.reason}; use another checkpoint, "
             "or the version of podferry that wrote this one"
+        )
+
+
+class KeyFileError(StorageError):
+    """The file with the keys is missing, readable by others, or no key file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"key file {self.path} cannot be used: {self.reason}"
+
+
+class KeyMissingError(StorageError):
+    """What is to be read was sealed with a key that is not at hand here."""
+
+    def __init__(self, key_id: str, place: str) -> None:
+        super().__init__(key_id, place)
+        self.key_id = key_id
+        self.place = place
+
+    def __str__(self) -> str:
+        return (
+            f"key {self.key_id} is not in {self.place}; copy the key file of the host that wrote "
+            "this archive (key none: written with PODFERRY_ENCRYPTION=off, and read only with it)"
         )

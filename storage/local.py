@@ -4,20 +4,26 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from storage.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
     StorageError,
     StoreAccessError,
+    StoreConfigError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from storage.objects import Blob, ObjectInfo, probe, require_key
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+_ON_ITS_WAY = ".put-"
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _PRUNE_RACES = 10
 
@@ -50,15 +56,19 @@ class LocalObjectStore:
                 temporary.unlink(missing_ok=True)
             _sync(target.parent)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
         with self._translated():
             try:
-                return self._path(key).read_bytes()
+                with self._path(key).open("rb") as file:
+                    data = file.read(-1 if max_bytes is None else max_bytes + 1)
             except OSError as error:
                 if error.errno in _MISSING:
                     raise ObjectNotFoundError(key) from error
                 raise
+        if max_bytes is not None and len(data) > max_bytes:
+            raise ObjectTooLargeError(key, max_bytes)
+        return data
 
     def exists(self, key: str) -> bool:
         """See ObjectStore."""
@@ -70,11 +80,10 @@ class LocalObjectStore:
         parent = prefix.rpartition("/")[0]
         base = self._path(parent) if parent else self._root
         with self._translated():
-            for directory, _, names in os.walk(base, onerror=_raise_unless_missing):
-                for path in (Path(directory, name) for name in names):
-                    key = path.relative_to(self._root).as_posix()
-                    if not path.name.startswith(".") and key.startswith(prefix):
-                        yield from _describe(key, path)
+            for path in _files_below(base):
+                key = path.relative_to(self._root).as_posix()
+                if not path.name.startswith(".") and key.startswith(prefix):
+                    yield from _describe(key, path)
 
     def delete(self, key: str) -> None:
         """See ObjectStore. Takes the directories along that it leaves empty."""
@@ -82,16 +91,35 @@ class LocalObjectStore:
         with self._translated():
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 path.unlink()
-            with contextlib.suppress(OSError):  # not empty, or gone
-                for parent in path.relative_to(self._root).parents[:-1]:
-                    (self._root / parent).rmdir()
+            self._prune(path)
 
     def check(self) -> None:
         """See ObjectStore."""
         probe(self)
 
+    def sweep(self, *, before: datetime, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """See ObjectStore. A killed writer leaves a file, hidden beside the object's place."""
+        with self._translated():
+            found = [
+                info
+                for path in _files_below(self._root)
+                if path.name.startswith(_ON_ITS_WAY)
+                for info in _describe(path.relative_to(self._root).as_posix(), path)
+                if info.modified < before
+            ]
+            for path in () if dry_run else (self._root / info.key for info in found):
+                path.unlink(missing_ok=True)
+                self._prune(path)
+        return found
+
     def close(self) -> None:
         """See ObjectStore."""
+
+    def _prune(self, path: Path) -> None:
+        """Remove the directories above `path` that are empty."""
+        with contextlib.suppress(OSError):  # not empty, or gone
+            for parent in path.relative_to(self._root).parents[:-1]:
+                (self._root / parent).rmdir()
 
     def _path(self, key: str) -> Path:
         return self._root / require_key(key)
@@ -107,6 +135,8 @@ class LocalObjectStore:
             reason = (error.strerror or type(error).__name__).lower()
             if error.errno in _REFUSED:
                 raise StoreAccessError(self.url, reason) from error
+            if error.errno in _FULL:
+                raise StoreFullError(self.url, reason) from error
             raise StoreUnavailableError(self.url, reason) from error
 
 
@@ -116,7 +146,7 @@ def _open_temporary(directory: Path) -> tuple[int, Path]:
         # a delete elsewhere may take the still empty directory away
         with contextlib.suppress(FileNotFoundError):
             _make_private(directory)
-            descriptor, name = tempfile.mkstemp(prefix=".", dir=directory)
+            descriptor, name = tempfile.mkstemp(prefix=_ON_ITS_WAY, dir=directory)
             return descriptor, Path(name)
     raise FileNotFoundError(errno.ENOENT, "the directory does not stay", str(directory))
 
@@ -136,6 +166,11 @@ def _link(temporary: Path, target: Path, key: str) -> None:
         target.hardlink_to(temporary)
     except FileExistsError as error:
         raise ObjectExistsError(key) from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        reason = f"{target.parent} is on a file system without hard links"
+        raise StoreConfigError("object store URL", reason) from error
 
 
 def _sync(directory: Path) -> None:
@@ -151,6 +186,11 @@ def _describe(key: str, path: Path) -> Iterator[ObjectInfo]:
         status = path.stat()
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         yield ObjectInfo(key=key, size=status.st_size, modified=modified)
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(directory, onerror=_raise_unless_missing):
+        yield from (Path(parent, name) for name in names)
 
 
 def _raise_unless_missing(error: OSError) -> None:

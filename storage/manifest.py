@@ -7,60 +7,38 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     model_validator,
 )
 
-from storage.codec import CodecName
 from storage.objects import require_key
+from storage.records import Bytes, Record, Sha256, UtcDatetime
+from storage.sealed import FORMAT_VERSION
 
 _WORKLOAD = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _CHECKPOINT_ID = rf"(?P<workload>{_WORKLOAD})/\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}"
 
-Bytes = Annotated[int, Field(ge=0)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Workload = Annotated[str, Field(pattern=rf"^{_WORKLOAD}$")]
 
 
-class _Record(BaseModel):
-    # a spec may hold secrets: an invalid value is not repeated in the error about it
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+class Archive(Record):
+    """A stored byte stream: what its reader must find, no more and no less.
 
-
-class Part(_Record):
-    """One stored object of an archive."""
-
-    size: Bytes
-    sha256: Sha256
-
-
-class Archive(_Record):
-    """A byte stream in parts, with all that is needed to read and verify it.
-
-    `prefix` is the key prefix of the parts, `size` the bytes stored, `raw_size` and `raw_sha256`
-    describe the stream as its source gave it.
+    `prefix` is the key prefix of its header and parts, `header_sha256` the digest of the header
+    before it was sealed, `size` the bytes of all parts, `segments` how many sealed segments they
+    are, and `raw_size` the length of the stream as its source gave it. There is no digest of the
+    content: each segment is authenticated under a key that was used for this archive only.
     """
 
     prefix: Annotated[str, AfterValidator(require_key)]
-    codec: CodecName
-    parts: tuple[Part, ...]
+    header_sha256: Sha256
     size: Bytes
+    segments: Bytes
     raw_size: Bytes
-    raw_sha256: Sha256
-
-    @model_validator(mode="after")
-    def _sizes_agree(self) -> "Archive":
-        if self.size != sum(part.size for part in self.parts):
-            raise ValueError("size is not the sum of the parts' sizes")
-        return self
 
 
-class ImageRef(_Record):
+class ImageRef(Record):
     """The image a container ran from; `archived` when the store has a copy of it."""
 
     name: str
@@ -68,16 +46,17 @@ class ImageRef(_Record):
     archived: bool
 
 
-class CheckpointManifest(_Record):
+class CheckpointManifest(Record):
     """A checkpoint of one workload: written last, so what has one is complete.
 
     `spec` is what a cold start needs to run the container again; `networks` and
     `volume_specs` are how to make those that are missing on another host. What may hold secrets is
     left out of the repr. `statistics` and `facts` (about the host) are for people and
-    for placement; this package does not look into them.
+    for placement; this package does not look into them. `parent` is the checkpoint that this one
+    is told apart from, None when it is whole.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = FORMAT_VERSION
     id: str
     workload: Workload
     created: UtcDatetime
@@ -86,27 +65,62 @@ class CheckpointManifest(_Record):
     image: ImageRef
     spec: dict[str, JsonValue] = Field(repr=False)
     volumes: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()  # that it had in its networks
+    group: str = ""  # the id of the group checkpoint that it is a part of
+    shared_volumes: tuple[str, ...] = ()  # mounted too, but in another member's archive
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
     archive: Archive
-    statistics: dict[str, JsonValue] = {}
-    facts: dict[str, JsonValue] = {}
+    parent: str | None = None
+    statistics: dict[str, JsonValue] = Field(default_factory=dict)
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_of_its_workload(self) -> "CheckpointManifest":
         if workload_of(self.id) != self.workload:
             raise ValueError("id belongs to another workload")
+        if self.parent is not None and workload_of(self.parent) != self.workload:
+            raise ValueError("parent belongs to another workload")
         return self
 
 
-class ImageManifest(_Record):
+class GroupManifest(Record):
+    """Checkpoints of several containers of one moment: written after theirs.
+
+    `kind` says what makes them one ("project", "pod"); `members` are their ids, in the order in
+    which they are brought back.
+    """
+
+    version: Literal[2] = FORMAT_VERSION
+    id: str
+    workload: Workload
+    kind: str
+    created: UtcDatetime
+    host: str
+    members: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_of_one_moment(self) -> "GroupManifest":
+        if any(
+            member != member_checkpoint_id(self.id, workload_of(member)) for member in self.members
+        ):
+            raise ValueError("a member is of another checkpoint")
+        return self
+
+
+class ImageManifest(Record):
     """An image that no registry serves, kept once under its id."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = FORMAT_VERSION
     id: str
     names: tuple[str, ...]
     created: UtcDatetime
     archive: Archive
+
+
+def new_archive_prefix(place: str) -> str:
+    """Where an archive is written, below `place`: another at each try, so that no two mix."""
+    return f"{require_key(place)}/{secrets.token_hex(8)}"
 
 
 def new_checkpoint_id(workload: str, now: datetime) -> str:
@@ -120,6 +134,11 @@ def new_checkpoint_id(workload: str, now: datetime) -> str:
     checkpoint_id = f"{workload}/{stamp}-{secrets.token_hex(3)}"
     workload_of(checkpoint_id)
     return checkpoint_id
+
+
+def member_checkpoint_id(group_id: str, workload: str) -> str:
+    """The id of a member's checkpoint: its own name, and the moment of the group's."""
+    return f"{workload}/{group_id.rpartition('/')[2]}"
 
 
 def workload_of(checkpoint_id: str) -> str:

@@ -1,9 +1,9 @@
 """An object store in this process's memory: the fake that tests and dry runs use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from storage.errors import ObjectExistsError, ObjectNotFoundError
+from storage.errors import ObjectExistsError, ObjectNotFoundError, ObjectTooLargeError
 from storage.objects import Blob, ObjectInfo, probe, require_key
 
 
@@ -24,12 +24,15 @@ class MemoryObjectStore:
         elif self._objects.setdefault(require_key(key), entry) is not entry:
             raise ObjectExistsError(key)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
         try:
-            return self._objects[require_key(key)][0]
+            data = self._objects[require_key(key)][0]
         except KeyError:
             raise ObjectNotFoundError(key) from None
+        if max_bytes is not None and len(data) > max_bytes:
+            raise ObjectTooLargeError(key, max_bytes)
+        return data
 
     def exists(self, key: str) -> bool:
         """See ObjectStore."""
@@ -48,6 +51,10 @@ class MemoryObjectStore:
     def check(self) -> None:
         """See ObjectStore."""
         probe(self)
+
+    def sweep(self, *, before: datetime, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """See ObjectStore. A write leaves nothing here."""
+        return ()
 
     def close(self) -> None:
         """See ObjectStore."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -33,13 +33,18 @@ class ObjectStore(Protocol):
         """Where the store is. Holds no secret, so that it may be printed."""
 
     def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
-        """Write the object whole or not at all; durable on return.
+        """Write the object whole or not at all; durable on return, when `data` is done with.
 
-        Raises ObjectExistsError when `if_absent` is set and the key is taken.
+        Raises ObjectExistsError when `if_absent` is set and the key is taken: by another writer, or
+        by this very call when its first answer was lost. Compare the content where that matters.
         """
 
-    def get(self, key: str) -> bytes:
-        """The object's content. Raises ObjectNotFoundError."""
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """The object's content. Raises ObjectNotFoundError.
+
+        With `max_bytes` no more than that is ever held in memory: an object that has more raises
+        ObjectTooLargeError.
+        """
 
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
@@ -51,7 +56,17 @@ class ObjectStore(Protocol):
         """Remove the object; a key that is not there is no error."""
 
     def check(self) -> None:
-        """Prove that objects can be written, read and deleted; create the store when missing."""
+        """Prove that objects can be written, read and deleted; create the store when missing.
+
+        Raises StoreConfigError when the store ignores the condition of a conditional write: a
+        checkpoint id stands for one archive only because its manifest is written once.
+        """
+
+    def sweep(self, *, before: datetime, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Remove what writers that died left of objects since before `before`; return what it was.
+
+        These are no objects: no listing shows them. `dry_run` leaves them.
+        """
 
     def close(self) -> None:
         """Release connections. The store can still be used; it connects again."""
@@ -73,6 +88,7 @@ def probe(store: ObjectStore) -> None:
     """Write, read and delete an object, and see that a second conditional write is refused.
 
     Some servers ignore the condition; two writers could then publish the same checkpoint.
+    The store must exist.
     """
     key = f"probe-{secrets.token_hex(8)}"
     content = secrets.token_bytes(16)
@@ -81,7 +97,11 @@ def probe(store: ObjectStore) -> None:
         if store.get(key) != content:
             raise StoreUnavailableError(store.url, "it does not return what was written")
         with contextlib.suppress(ObjectExistsError):
-            store.put(key, content, if_absent=True)
-            raise StoreConfigError("object store URL", f"{store.url} ignores conditional writes")
+            store.put(key, secrets.token_bytes(16), if_absent=True)
+            raise StoreConfigError(
+                "object store URL",
+                f"{store.url} ignores conditional writes (If-None-Match), so two hosts could "
+                "write the same checkpoint; docs/storage.md names servers that honour them",
+            )
     finally:
         store.delete(key)

@@ -8,6 +8,7 @@ from storage.errors import StoreConfigError
 from storage.local import LocalObjectStore
 from storage.memory import MemoryObjectStore
 from storage.objects import ObjectStore, require_key
+from storage.s3_options import Addressing, S3Options, ServerEncryption
 
 _SETTING = "object store URL"
 _ACCEPTED = (
@@ -22,22 +23,40 @@ def open_objects(
     *,
     access_key: str | None = None,
     secret_key: str | None = None,
+    session_token: str | None = None,
     region: str | None = None,
+    addressing: Addressing = "auto",
+    ca_file: Path | None = None,
+    sse: ServerEncryption | None = None,
+    kms_key: str | None = None,
+    storage_class: str | None = None,
 ) -> ObjectStore:
     """Open the store that `url` names; nothing is contacted yet, `check()` does that.
 
-    Keys and region matter to S3 only; without keys boto3 looks for them in its own places. Each
+    The options are those of S3Options. How to reach S3 matters to no other store; a promise about
+    what is kept there (SSE, storage class) is refused where it cannot be honoured. Each
     memory:// is a new, empty store. Raises StoreConfigError.
     """
+    options = S3Options(
+        access_key=access_key,
+        secret_key=secret_key,
+        session_token=session_token,
+        region=region,
+        addressing=addressing,
+        ca_file=ca_file,
+        sse=sse,
+        kms_key=kms_key,
+        storage_class=storage_class,
+    )
     parts = _split(url)
+    if not parts.scheme.startswith("s3") and options.placement:
+        _refuse_placement(options)
     if parts.scheme == "memory" and not parts.netloc + parts.path:
         return MemoryObjectStore()
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return LocalObjectStore(Path(unquote(parts.path)))
     if parts.scheme not in {"s3", "s3+http", "s3+https"} or not parts.hostname:
         raise StoreConfigError(_SETTING, f"it must be one of {_ACCEPTED}")
-    if (access_key is None) != (secret_key is None):
-        raise StoreConfigError("object store access key", "it needs both keys, or neither")
     if parts.scheme == "s3":
         endpoint, bucket, prefix = None, parts.netloc, parts.path
     else:
@@ -50,10 +69,13 @@ def open_objects(
         bucket=_bucket(bucket),
         prefix=_prefix(prefix.strip("/")),
         endpoint=endpoint,
-        access_key=access_key,
-        secret_key=secret_key,
-        region=region,
+        options=options,
     )
+
+
+def _refuse_placement(options: S3Options) -> None:
+    what = "SSE" if options.sse else "storage class"
+    raise StoreConfigError(f"object store {what}", "the store is not S3 and has no such thing")
 
 
 def _split(url: str) -> SplitResult:

@@ -1,44 +1,55 @@
-"""An object store on S3 or anything that speaks it: the only module that knows boto3."""
+"""An object store on S3 or anything that speaks it; boto3 is known here and in s3_errors.py."""
 
 import contextlib
+import logging
 import os
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ResponseStreamingError,
+from botocore.exceptions import ClientError
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
 )
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from storage.errors import (
-    ObjectExistsError,
     ObjectNotFoundError,
-    StorageError,
-    StoreAccessError,
-    StoreConfigError,
+    ObjectTooLargeError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from storage.objects import Blob, ObjectInfo, probe, require_key
+from storage.s3_errors import status_of, translated
+from storage.s3_options import Addressing, S3Options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
+_Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
 _DEFAULT_REGION = "us-east-1"
-_BUSY = {408, 409, 429}
-# botocore retries a request, not the reading of its answer
-_READ_AGAIN = Retrying(
-    retry=retry_if_exception_type((IncompleteReadError, ResponseStreamingError)),
-    stop=stop_after_attempt(3),
-    wait=wait_random_exponential(multiplier=0.2, max=5),
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailableError) and not isinstance(error, StoreFullError)
+
+
+# Long enough for a server to be started again: about ten seconds when it refuses connections. Not
+# botocore's own retries: they end within a second, and leave the reading of an answer out.
+_PATIENCE = Retrying(
+    retry=retry_if_exception(_is_passing),
+    stop=stop_after_attempt(8) | stop_after_delay(60),
+    wait=wait_random_exponential(multiplier=0.25, max=5),
+    before_sleep=before_sleep_log(_logger, logging.INFO),
     reraise=True,
 )
 
@@ -52,12 +63,17 @@ class _Condition(TypedDict, total=False):
     IfNoneMatch: str
 
 
+class _Next(TypedDict, total=False):
+    ContinuationToken: str
+
+
 class S3ObjectStore:
     """Keeps objects in `bucket`, below `prefix` (no slash at its ends; may be empty).
 
-    `endpoint` is the http(s) URL of a server that is not AWS, None for AWS. Without keys, boto3's
-    own chain is asked (environment, profile, instance role). Nothing connects before the first
-    call, and a forked child gets a client of its own.
+    `endpoint` is the http(s) URL of a server that is not AWS, None for AWS. Nothing connects before
+    the first call, and a forked child gets a client of its own. What may pass is tried again with
+    jitter for some ten seconds, then raised: StoreBusyError when the server wants fewer requests.
+    Raises StoreConfigError when the options do not go with the place.
     """
 
     def __init__(
@@ -66,74 +82,84 @@ class S3ObjectStore:
         bucket: str,
         prefix: str = "",
         endpoint: str | None = None,
-        access_key: str | None = None,
-        secret_key: str | None = None,
-        region: str | None = None,
+        options: S3Options | None = None,
     ) -> None:
         place = f"{bucket}/{prefix}".rstrip("/")
         self.url = f"s3+{endpoint}/{place}" if endpoint else f"s3://{place}"
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._endpoint = endpoint
-        self._keys = (access_key, secret_key)
-        self._region = region or (_DEFAULT_REGION if endpoint else None)
+        self._options = options or S3Options()
+        self._options.check_place(endpoint, bucket)
         self._lock = threading.Lock()
         self._connected: tuple[int, S3Client] | None = None
 
     def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
-        """See ObjectStore. Tried again, with jitter, for some seconds."""
+        """See ObjectStore."""
         body = bytes(data) if isinstance(data, memoryview) else data
         condition: _Condition = {"IfNoneMatch": "*"} if if_absent else {}
-        with self._translated(key):
-            self._client().put_object(
-                **self._name(key),
+        name = self._name(key)
+        self._ask(
+            lambda client: client.put_object(
+                **name,
                 **condition,
+                **self._options.placement,  # type: ignore[arg-type] # only the names it has
                 Body=body,  # type: ignore[arg-type] # botocore takes a bytearray, its stubs do not
-            )
+            ),
+            key,
+        )
 
-    def get(self, key: str) -> bytes:
-        """See ObjectStore. Tried again, with jitter, for some seconds."""
-        with self._translated(key):
-            return _READ_AGAIN.copy()(self._read, key)
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See ObjectStore."""
+        name = self._name(key)
+
+        def read(client: "S3Client") -> bytes:
+            answer = client.get_object(**name)
+            has_length = "ContentLength" in answer  # it has none when it comes in chunks
+            with contextlib.closing(answer["Body"]) as body:
+                if max_bytes is None or (has_length and answer["ContentLength"] <= max_bytes):
+                    return body.read()
+                if not has_length and len(data := body.read(max_bytes + 1)) <= max_bytes:
+                    return data
+            raise ObjectTooLargeError(key, max_bytes)
+
+        return self._ask(read, key)
 
     def exists(self, key: str) -> bool:
         """See ObjectStore."""
+        name = self._name(key)
         try:
-            with self._translated(key):
-                self._client().head_object(**self._name(key))
+            self._ask(lambda client: client.head_object(**name), key)
         except ObjectNotFoundError:
             return False
         return True
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See ObjectStore."""
-        with self._translated():
-            pages = self._client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
-                for entry in page.get("Contents", []):
-                    yield ObjectInfo(
-                        key=entry["Key"].removeprefix(self._prefix),
-                        size=entry["Size"],
-                        modified=entry["LastModified"],
-                    )
+        after: str | None = ""
+        while after is not None:
+            page = self._page(prefix, after)
+            for entry in page.get("Contents", []):
+                yield ObjectInfo(
+                    key=entry["Key"].removeprefix(self._prefix),
+                    size=entry["Size"],
+                    modified=entry["LastModified"],
+                )
+            after = page.get("NextContinuationToken")
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
-        with self._translated(key):
-            self._client().delete_object(**self._name(key))
+        name = self._name(key)
+        self._ask(lambda client: client.delete_object(**name), key)
 
     def check(self) -> None:
         """See ObjectStore. Creates the bucket when it is missing."""
-        with self._translated():
-            try:
-                self._client().head_bucket(Bucket=self._bucket)
-            except ClientError as error:
-                # keys that may not look at the bucket may still be good for its objects
-                if _status(error) not in {403, 404}:
-                    raise
-                if _status(error) == 404:
-                    self._create_bucket()
+        self._ask(self._find_bucket)
         probe(self)
+
+    def sweep(self, *, before: datetime, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """See ObjectStore. An upload here is one request, so none is ever left half done."""
+        return ()
 
     def close(self) -> None:
         """See ObjectStore."""
@@ -142,12 +168,34 @@ class S3ObjectStore:
                 self._connected[1].close()
             self._connected = None
 
-    def _read(self, key: str) -> bytes:
-        with contextlib.closing(self._client().get_object(**self._name(key))["Body"]) as body:
-            return body.read()
+    def _ask(self, request: Callable[["S3Client"], _Result], key: str = "") -> _Result:
+        """Make a request, again while its failure may pass."""
 
-    def _create_bucket(self) -> None:
-        client = self._client()
+        def attempt() -> _Result:
+            with translated(self.url, key):
+                return request(self._client())
+
+        return _PATIENCE.copy()(attempt)
+
+    def _page(self, prefix: str, after: str) -> "ListObjectsV2OutputTypeDef":
+        place: _Next = {"ContinuationToken": after} if after else {}
+        return self._ask(
+            lambda client: client.list_objects_v2(
+                Bucket=self._bucket, Prefix=self._prefix + prefix, **place
+            )
+        )
+
+    def _find_bucket(self, client: "S3Client") -> None:
+        try:
+            client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if status_of(error) == 404:
+                self._create_bucket(client)
+            # keys that may not look at the bucket may still be good for its objects
+            elif status_of(error) != 403:
+                raise
+
+    def _create_bucket(self, client: "S3Client") -> None:
         region = client.meta.region_name
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):  # by another host
             if self._endpoint or region == _DEFAULT_REGION:
@@ -169,68 +217,36 @@ class S3ObjectStore:
             return self._connected[1]
 
     def _connect(self) -> "S3Client":
-        access_key, secret_key = self._keys
+        options = self._options
         # a session of its own: boto3's default one is not safe across threads
         return boto3.session.Session().client(
             "s3",
             endpoint_url=self._endpoint,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            region_name=self._region,
-            config=_config(path_style=self._endpoint is not None),
+            aws_access_key_id=options.access_key,
+            aws_secret_access_key=options.secret_key,
+            aws_session_token=options.session_token,
+            region_name=options.region or (_DEFAULT_REGION if self._endpoint else None),
+            verify=str(options.ca_file) if options.ca_file else None,
+            config=_config(options.addressing, own_endpoint=self._endpoint is not None),
         )
 
-    @contextlib.contextmanager
-    def _translated(self, key: str = "") -> Iterator[None]:
-        """Turn the vendor's errors into ours."""
-        try:
-            yield
-        except ClientError as error:
-            raise self._refusal(error, key) from error
-        except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-            raise StoreAccessError(self.url, _line(error)) from error
-        except BotoCoreError as error:
-            raise StoreUnavailableError(self.url, _line(error)) from error
 
-    def _refusal(self, error: ClientError, key: str) -> StorageError:
-        """What an answer with an error status means."""
-        status, code = _status(error), error.response["Error"].get("Code", "")
-        if code == "NoSuchBucket":
-            return StoreConfigError("object store URL", f"{self.url} names no existing bucket")
-        if status == 404:
-            return ObjectNotFoundError(key)
-        if status == 412:
-            return ObjectExistsError(key)
-        if status >= 500 or status in _BUSY:
-            return StoreUnavailableError(self.url, _line(error))
-        return StoreAccessError(self.url, _line(error))
-
-
-def _config(*, path_style: bool) -> Config:
+def _config(addressing: Addressing, *, own_endpoint: bool) -> Config:
     """Measured settings.
 
     The body is not signed and carries no trailing checksum: signing more than doubles the CPU
     time of an upload, trailers break other vendors' servers, and archives bring their own digests.
     """
+    if addressing == "auto" and own_endpoint:
+        addressing = "path"
     return Config(
         signature_version="s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={
-            "payload_signing_enabled": False,
-            "addressing_style": "path" if path_style else "auto",
-        },
+        s3={"payload_signing_enabled": False, "addressing_style": addressing},
         connect_timeout=5,
         read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": 1},  # _PATIENCE tries again
         max_pool_connections=32,
         tcp_keepalive=True,
     )
-
-
-def _status(error: ClientError) -> int:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

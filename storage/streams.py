@@ -17,28 +17,20 @@ def cut(chunks: Iterable[Blob], size: int) -> Generator[bytearray, None, None]:
 
     Every piece is a buffer of its own, so that a source may reuse its chunks.
     """
-    piece = bytearray()
+    piece, filled = bytearray(size), 0
     for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
-            fitting = rest[: size - len(piece)]
-            piece += fitting
+            fitting = rest[: size - filled]
+            piece[filled : filled + len(fitting)] = fitting
+            filled += len(fitting)
             rest = rest[len(fitting) :]
-            if len(piece) == size:
+            if filled == size:
                 yield piece
-                piece = bytearray()
-    if piece:
+                piece, filled = bytearray(size), 0
+    if filled:
+        del piece[filled:]
         yield piece
-
-
-def bounded(chunks: Iterable[Blob], size: int) -> Iterator[bytes]:
-    """Pass a stream on in pieces of at most `size` bytes, without waiting to fill them."""
-    for chunk in chunks:
-        if isinstance(chunk, bytes) and len(chunk) <= size:
-            yield chunk
-        else:
-            for start in range(0, len(chunk), size):
-                yield bytes(memoryview(chunk)[start : start + size])
 
 
 @contextlib.contextmanager

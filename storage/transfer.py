@@ -1,16 +1,21 @@
-"""Streams to parts and back, in bounded memory and verified."""
+"""Streams to parts: compressed, sealed, and uploaded several at once in bounded memory."""
 
 import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
-from storage.codec import CodecName, decode, encode
-from storage.errors import ArchiveDamagedError, ObjectNotFoundError, StorageError
-from storage.manifest import Archive, Part
+from storage.compression import Chooser, Compression
+from storage.errors import ObjectExistsError, ObjectTooLargeError, StorageError
+from storage.frames import encode
+from storage.header import dump_header, header_key, new_header, part_key
+from storage.keys import Keyring
+from storage.manifest import Archive
 from storage.objects import Blob, ObjectStore
-from storage.streams import cut, ordered_map, worker_pool
+from storage.sealed import seal_record
+from storage.segments import Sealer
+from storage.streams import ordered_map, worker_pool
+from storage.throttle import Throttle
 
 Progress = Callable[[int], None]
 
@@ -18,81 +23,72 @@ _Chunk = TypeVar("_Chunk", bytes, Blob)
 _logger = logging.getLogger(__name__)
 
 
-class Transfer:
-    """Writes and reads archives; at most (`parallel` + 2) times `part_bytes` are in memory."""
+class Writer:
+    """Writes archives; at most (`parallel` + 2) times `part_bytes` are in memory."""
 
     def __init__(
-        self, objects: ObjectStore, *, part_bytes: int, parallel: int, codec: CodecName
+        self,
+        objects: ObjectStore,
+        keys: Keyring,
+        *,
+        part_bytes: int,
+        parallel: int,
+        compression: Compression,
     ) -> None:
         self._objects = objects
+        self._keys = keys
         self._part_bytes = part_bytes
         self._parallel = parallel
-        self._codec = codec
+        self._compression = compression
+        self._throttle = Throttle(parallel)
 
     def write(self, prefix: str, chunks: Iterable[Blob], progress: Progress | None) -> Archive:
         """See ArchiveStore.write."""
-        started: list[str] = []
-
-        def upload(numbered: tuple[int, bytearray]) -> Part:
-            index, data = numbered
-            key = _part_key(prefix, index)
-            started.append(key)
-            self._objects.put(key, data)
-            return Part(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-        meter = _Meter(progress)
-        stored = cut(encode(self._codec, meter.watch(chunks)), self._part_bytes)
-        try:
-            # waits: an upload that outlives the deletion of its part would leave an orphan
-            with contextlib.closing(stored), worker_pool(self._parallel, "put") as pool:
-                parts = tuple(ordered_map(pool, upload, enumerate(stored), ahead=self._parallel))
-        except BaseException:
-            self._discard(started)
-            raise
+        header = new_header(prefix, self._part_bytes)
+        body, header_sha256 = dump_header(header)
+        sealed = seal_record("archive", prefix, body, self._keys)
+        put_once(self._objects, header_key(prefix), sealed)
+        meter, sealer, chooser = Meter(progress), Sealer(header), Chooser(self._compression)
+        self._upload(prefix, encode(meter.watch(chunks), chooser), sealer, chooser)
         return Archive(
             prefix=prefix,
-            codec=self._codec,
-            parts=parts,
-            size=sum(part.size for part in parts),
+            header_sha256=header_sha256,
+            size=sealer.size,
+            segments=sealer.segments,
             raw_size=meter.size,
-            raw_sha256=meter.digest(),
         )
 
-    def read(self, archive: Archive, progress: Progress | None) -> Generator[bytes, None, None]:
-        """See ArchiveStore.read."""
+    def _upload(
+        self, prefix: str, chunks: Iterable[Blob], sealer: Sealer, chooser: Chooser
+    ) -> None:
+        """Store the sealed parts; when that or their source fails, delete what was stored."""
+        started: list[str] = []
+        finished: list[str] = []
 
-        def fetch(index: int) -> bytes:
-            return self._verified_part(archive, index)
+        def numbered() -> Generator[tuple[str, bytearray], None, None]:
+            for number, part in enumerate(sealer.parts(chunks)):
+                if number:  # the first finds no upload under way, which tells nothing
+                    chooser.uploading(len(started) - len(finished), self._parallel)
+                started.append(part_key(prefix, number))
+                yield started[-1], part
 
-        meter = _Meter(progress)
-        # does not wait: a slow server must not delay a caller that has stopped reading
-        with worker_pool(self._parallel, "get", wait=False) as pool:
-            stored = ordered_map(pool, fetch, range(len(archive.parts)), ahead=self._parallel)
-            last = b""
-            for piece in meter.watch(decode(archive.codec, stored, archive=archive.prefix)):
-                if last:
-                    yield last
-                last = piece
-            if (meter.size, meter.digest()) != (archive.raw_size, archive.raw_sha256):
-                raise ArchiveDamagedError(archive.prefix, "the whole does not match its digest")
-            if last:
-                yield last
+        def put(work: tuple[str, bytearray]) -> None:
+            key, part = work
+            self._throttle(lambda: self._objects.put(key, part))
+            sealer.reuse(part)
+            finished.append(key)
 
-    def _verified_part(self, archive: Archive, index: int) -> bytes:
-        expected = archive.parts[index]
         try:
-            data = self._objects.get(_part_key(archive.prefix, index))
-        except ObjectNotFoundError as error:
-            raise ArchiveDamagedError(archive.prefix, f"part {index} is missing") from error
-        if len(data) != expected.size:
-            reason = f"part {index} has {len(data)} bytes instead of {expected.size}"
-            raise ArchiveDamagedError(archive.prefix, reason)
-        if hashlib.sha256(data).hexdigest() != expected.sha256:
-            raise ArchiveDamagedError(archive.prefix, f"part {index} does not match its digest")
-        return data
+            # waits: an upload that outlives the deletion of its part would leave an orphan
+            with contextlib.closing(numbered()) as work, worker_pool(self._parallel, "put") as pool:
+                for _ in ordered_map(pool, put, work, ahead=self._parallel):
+                    pass
+        except BaseException:
+            self._discard([header_key(prefix), *started])
+            raise
 
     def _discard(self, keys: Iterable[str]) -> None:
-        """Delete the parts of a failed upload, as far as the store still lets us."""
+        """Delete what a failed upload has written, as far as the store still lets us."""
         try:
             for key in keys:
                 self._objects.delete(key)
@@ -100,25 +96,34 @@ class Transfer:
             _logger.warning("parts of a failed upload stay behind: %s", error)
 
 
-class _Meter:
-    """Counts and digests the raw bytes that pass."""
+class Meter:
+    """Counts the raw bytes that pass."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.size = 0
-        self._sha256 = hashlib.sha256()
         self._progress = progress
 
     def watch(self, chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
+        """The chunks, unchanged."""
         for chunk in chunks:
-            self._sha256.update(chunk)
             self.size += len(chunk)
             if self._progress:
                 self._progress(self.size)
             yield chunk
 
-    def digest(self) -> str:
-        return self._sha256.hexdigest()
+
+def put_once(objects: ObjectStore, key: str, data: bytes) -> None:
+    """Write an object that nobody has written. Raises ObjectExistsError."""
+    try:
+        objects.put(key, data, if_absent=True)
+    except ObjectExistsError:
+        # a request that was sent again, after its answer was lost, finds its own work
+        if not _holds(objects, key, data):
+            raise
 
 
-def _part_key(prefix: str, index: int) -> str:
-    return f"{prefix}/parts/{index:06d}"
+def _holds(objects: ObjectStore, key: str, data: bytes) -> bool:
+    try:
+        return objects.get(key, max_bytes=len(data)) == data
+    except ObjectTooLargeError:
+        return False

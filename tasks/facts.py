@@ -2,92 +2,102 @@
 
 from __future__ import annotations
 
-from pydantic import TypeAdapter
+from collections.abc import Iterable, Iterator
 
-from runtime import (
-    ContainerFacts,
-    ContainerInfo,
-    Finding,
-    HostFacts,
-    ImageInfo,
-    RestartPolicy,
-    Severity,
-)
+from runtime import ContainerFacts, Finding, HostFacts, RestartPolicy, Severity
 from tasks.errors import InvalidRequestError
 from tasks.models import Model, Unit, Workflow
 
-_FINDINGS = TypeAdapter(tuple[Finding, ...])
 
+class MemberFacts(Model):
+    """A container on its source, as ``describe`` found it; the target is checked against it."""
 
-class WorkloadFacts(Model):
-    """The source's container, as ``describe`` found it; the target is checked against it."""
-
-    container_id: str
-    name: str
-    image: str
-    image_id: str
-    image_from_registry: bool
-    volumes: tuple[str, ...]
-    restart: RestartPolicy
     container: ContainerFacts
-    host: HostFacts
+    image_from_registry: bool
+    restart: RestartPolicy
+    carrier: str = ""  # the member whose archive holds its volumes, when it shares all of them
     findings: tuple[Finding, ...]
 
-    @classmethod
-    def of(
-        cls,
-        info: ContainerInfo,
-        image: ImageInfo,
-        *,
-        container: ContainerFacts,
-        host: HostFacts,
-        findings: tuple[Finding, ...],
-    ) -> WorkloadFacts:
-        """Take them from what the engine says."""
-        return cls(
-            container_id=info.id,
-            name=info.name,
-            image=info.image,
-            image_id=info.image_id,
-            image_from_registry=image.from_registry,
-            volumes=info.volumes,
-            restart=info.spec.restart,
-            container=container,
-            host=host,
-            findings=findings,
-        )
+    @property
+    def id(self) -> str:
+        """The engine's id of it."""
+        return self.container.container_id
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return self.container.name
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The volumes that it mounts, named and anonymous."""
+        return self.container.volumes
+
+
+class SourceFacts(Model):
+    """The workload's containers, in the order in which they are brought back, and their host."""
+
+    host: HostFacts
+    key_id: str  # of the key that its archives will be sealed with
+    members: tuple[MemberFacts, ...]
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The volumes of all of them, each once."""
+        return tuple(dict.fromkeys(v for member in self.members for v in member.volumes))
+
+
+class MemberCheck(Model):
+    """What ``preflight`` found on the target about one container."""
+
+    name: str
+    image_present: bool
+    findings: tuple[Finding, ...]
 
 
 class TargetCheck(Model):
     """What ``preflight`` found on the target."""
 
-    image_present: bool
-    findings: tuple[Finding, ...]
+    members: tuple[MemberCheck, ...]
+
+    def of(self, name: str) -> MemberCheck:
+        """About one container; nothing, when nobody asked the target."""
+        asked = (member for member in self.members if member.name == name)
+        return next(asked, MemberCheck(name=name, image_present=False, findings=()))
 
 
-def workload_facts(workflow: Workflow) -> WorkloadFacts:
+def source_facts(workflow: Workflow) -> SourceFacts:
     """The recorded facts. Raises InvalidRequestError when ``describe`` did not run."""
     described = workflow.done(Unit.DESCRIBE)
     if described is None:
-        raise InvalidRequestError(f"workflow {workflow.id} never described its container")
-    return WorkloadFacts.model_validate(described.result)
+        raise InvalidRequestError(f"workflow {workflow.id} never described its containers")
+    return SourceFacts.model_validate(described.result)
 
 
 def target_check(workflow: Workflow) -> TargetCheck:
     """What ``preflight`` found; nothing, when nobody asked the target."""
     checked = workflow.done(Unit.PREFLIGHT)
-    if checked is None:
-        return TargetCheck(image_present=False, findings=())
-    return TargetCheck.model_validate(checked.result)
+    return TargetCheck.model_validate(checked.result if checked else {"members": ()})
 
 
 def findings_of(workflow: Workflow) -> tuple[Finding, ...]:
     """What describe and preflight found, wherever the record keeps it, blockers first."""
-    found: list[Finding] = []
+    unique = {finding.model_dump_json(): finding for finding in _findings(workflow)}
+    return tuple(sorted(unique.values(), key=lambda f: f.severity is not Severity.BLOCKER))
+
+
+def named(workflow: Workflow, name: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, each with the container that it is about when there are several."""
+    if workflow.group is None:
+        return tuple(findings)
+    return tuple(f.model_copy(update={"message": f"{name}: {f.message}"}) for f in findings)
+
+
+def _findings(workflow: Workflow) -> Iterator[Finding]:
     for step in workflow.steps:
-        if step.unit in {Unit.DESCRIBE, Unit.PREFLIGHT}:
-            found += step.error.findings if step.error else ()
-            found += _FINDINGS.validate_python(step.result.get("findings", ()))
-    unique = dict.fromkeys(finding.model_dump_json() for finding in found)
-    found = [Finding.model_validate_json(text) for text in unique]
-    return tuple(sorted(found, key=lambda finding: finding.severity is not Severity.BLOCKER))
+        yield from step.error.findings if step.error else ()
+    known: list[MemberFacts | MemberCheck] = []
+    if workflow.done(Unit.DESCRIBE):
+        known += source_facts(workflow).members
+    for member in (*known, *target_check(workflow).members):
+        yield from named(workflow, member.name, member.findings)

@@ -90,6 +90,13 @@ class Outcome(StrEnum):
     FAILED = "failed"  # needs a person: ``reason`` and ``next_command`` say how
 
 
+class GroupKind(StrEnum):
+    """What makes several containers one workload."""
+
+    PROJECT = "project"  # a compose project
+    POD = "pod"  # a Podman pod
+
+
 class Fallback(StrEnum):
     """What a failed migration does first, once the source was stopped."""
 
@@ -164,7 +171,9 @@ class Workflow(Model):
     version: Literal[1] = 1
     id: str
     kind: Kind
-    workload: str
+    workload: str  # a container, or a group's name
+    group: GroupKind | None = None  # None: the workload is one container
+    members: tuple[str, ...] = ()  # the containers of a group
     source: HostName | None = None
     target: HostName | None = None
     options: Options = Options()
@@ -181,6 +190,11 @@ class Workflow(Model):
     ended: AwareDatetime | None = None
     reason: str = ""
     next_command: str = ""
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """The names of the containers that it is about."""
+        return self.members if self.group else (self.workload,)
 
     def with_step(self, index: int, step: Step) -> Workflow:
         """The workflow with one of its steps replaced."""
@@ -208,6 +222,8 @@ def new_workflow(
     kind: Kind,
     workload: str,
     *,
+    group: GroupKind | None = None,
+    members: tuple[str, ...] = (),
     source: str | None = None,
     target: str | None = None,
     options: Options | None = None,
@@ -220,6 +236,8 @@ def new_workflow(
         id=f"{kind}-{moment:%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
         kind=kind,
         workload=workload,
+        group=group,
+        members=members,
         source=source,
         target=target,
         options=options or Options(),
@@ -233,7 +251,7 @@ class EventType(StrEnum):
     """What an event in a workflow's log tells."""
 
     STARTED = "started"
-    PROGRESS = "progress"  # ``bytes`` so far
+    PROGRESS = "progress"  # ``bytes`` so far, of ``total`` where that is known
     LOG = "log"
     DONE = "done"
     FAILED = "failed"
@@ -250,6 +268,7 @@ class Event(Model):
     host: str = ""
     message: str = ""
     bytes: int | None = None
+    total: int | None = None  # the bytes that a transfer will have had at its end
 
 
 class WorkloadLine(Model):
@@ -259,6 +278,8 @@ class WorkloadLine(Model):
     id: str
     image: str
     state: str
+    project: str = ""  # the compose project that it belongs to
+    pod: str = ""  # the name of its Podman pod
 
 
 class Inventory(Model):

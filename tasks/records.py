@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -25,25 +25,21 @@ Change = Callable[[Workflow], Workflow]
 class Records:
     """The workflows of one installation.
 
-    Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:KEY`` (id of the live workflow
-    of a workload), ``podferry:workflows`` (ids by time), ``podferry:events:ID`` (its log),
-    ``podferry:payload:ID`` (what a step needs and the record must not hold).
+    Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:NAME`` (id of the live
+    workflow of a container), ``podferry:workflows`` (ids by time), ``podferry:events:ID`` (its
+    log), ``podferry:payload:ID`` (what a step needs and the record must not hold).
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
-        """Write a new record and take its workload. Raises WorkloadBusyError."""
-        lock = _lock_key(workflow)
+        """Write a new record and take its containers. Raises WorkloadBusyError."""
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, lock)
-                holder = pipe.get(lock)
-                if holder is not None:
-                    raise WorkloadBusyError(workflow.workload, cast("bytes", holder).decode())
+                _require_free(workflow, _holders(pipe, workflow))
                 pipe.multi()
-                pipe.set(lock, workflow.id)
+                pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
                 pipe.zadd(RECENT, {workflow.id: workflow.created.timestamp()})
                 pipe.zremrangebyscore(RECENT, "-inf", (workflow.created - KEEP).timestamp())
@@ -70,7 +66,7 @@ class Records:
         """Replace a record by ``change`` of it, atomically; return the new one.
 
         ``change`` may run several times and may raise to leave the record as it is. The change
-        that ends a workflow frees its workload; one that reopens it takes the workload again, or
+        that ends a workflow frees its containers; one that reopens it takes them again, or
         raises WorkloadBusyError.
         """
         with self._redis.pipeline() as pipe:
@@ -81,16 +77,16 @@ class Records:
                 if new == old:
                     return old
                 ends = new.state is State.ENDED
-                _watch(pipe, _lock_key(new))
-                holder = (cast("bytes | None", pipe.get(_lock_key(new))) or b"").decode()
-                if not ends and holder not in {"", new.id}:
-                    raise WorkloadBusyError(new.workload, holder)
+                holders = _holders(pipe, new)
+                if not ends:
+                    _require_free(new, holders)
+                held = [key for key, holder in holders.items() if holder == new.id]
                 pipe.multi()
                 pipe.set(_key(new.id), new.model_dump_json(), ex=KEEP if ends else None)
                 if not ends:
-                    pipe.set(_lock_key(new), new.id)
-                elif holder == new.id:
-                    pipe.delete(_lock_key(new), f"podferry:payload:{new.id}")
+                    pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
+                elif held:
+                    pipe.delete(*held, f"podferry:payload:{new.id}")
                     pipe.expire(f"podferry:events:{new.id}", KEEP)
                 try:
                     pipe.execute()
@@ -132,12 +128,27 @@ def _watch(pipe: Pipeline, key: str) -> None:
     pipe.watch(key)  # type: ignore[no-untyped-call] # the client library leaves it untyped
 
 
+def _holders(pipe: Pipeline, workflow: Workflow) -> dict[str, str]:
+    """Who has each of its containers; watched, so that a change of hands is noticed."""
+    keys = _lock_keys(workflow)
+    for key in keys:
+        _watch(pipe, key)
+    found = cast("list[bytes | None]", pipe.mget(keys))
+    return {key: (value or b"").decode() for key, value in zip(keys, found, strict=True)}
+
+
+def _require_free(workflow: Workflow, holders: Mapping[str, str]) -> None:
+    for container, holder in zip(workflow.containers, holders.values(), strict=True):
+        if holder not in {"", workflow.id}:
+            raise WorkloadBusyError(container, holder)
+
+
 def _key(workflow_id: str) -> str:
     return f"podferry:workflow:{workflow_id}"
 
 
-def _lock_key(workflow: Workflow) -> str:
-    return f"podferry:workload:{workflow.workload}"
+def _lock_keys(workflow: Workflow) -> list[str]:
+    return [f"podferry:workload:{container}" for container in workflow.containers]
 
 
 def _parse(workflow_id: str, value: bytes | None) -> Workflow:

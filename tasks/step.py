@@ -10,12 +10,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import structlog
 from pydantic import JsonValue
 
+from storage import Archive
 from tasks.context import Context
 from tasks.errors import (
     CancelledError,
@@ -72,13 +73,36 @@ class Step:
         """Ask the record right before an effect that cannot be taken back."""
         self.note()
 
-    def progress(self, done_bytes: int) -> None:
+    def still_ours(self) -> bool:
+        """Ask the record whether this process holds the step, be it cancelled or late."""
+        try:
+            self.note()
+        except SupersededError:
+            return False
+        except (CancelledError, DeadlineError):
+            return True
+        return True
+
+    def read(
+        self, archive: Archive, *, before: int = 0, total: int | None = None
+    ) -> Iterator[bytes]:
+        """The stream of an archive; the log tells how far it is.
+
+        ``before`` and ``total`` count the bytes of all archives where there are several.
+        """
+
+        def progress(done_bytes: int) -> None:
+            self.progress(before + done_bytes, total or archive.raw_size)
+
+        return self.context.archives.read(archive, progress=progress)
+
+    def progress(self, done_bytes: int, total: int | None = None) -> None:
         """Tell how many bytes have passed; also where a long transfer learns that it must stop."""
         self.check()
         moment = time.monotonic()
         if moment - self._progressed >= PROGRESS_SECONDS:
             self._progressed = moment
-            self.event(EventType.PROGRESS, done_bytes=done_bytes)
+            self.event(EventType.PROGRESS, done_bytes=done_bytes, total=total)
             if self._on_progress is not None:
                 self._on_progress(done_bytes)
 
@@ -87,7 +111,13 @@ class Step:
         self.check()
         self.event(EventType.LOG, line)
 
-    def event(self, kind: EventType, message: str = "", done_bytes: int | None = None) -> None:
+    def event(
+        self,
+        kind: EventType,
+        message: str = "",
+        done_bytes: int | None = None,
+        total: int | None = None,
+    ) -> None:
         """Append an event of this step."""
         self.context.records.log(
             self.workflow.id,
@@ -97,6 +127,7 @@ class Step:
                 host=self.record.host,
                 message=message,
                 bytes=done_bytes,
+                total=total,
             ),
         )
 

@@ -208,6 +208,18 @@ class Fleet:
         finally:
             self.lab.call("enter", host, "--", "mv", f"{CRIU}.away", CRIU)
 
+    @contextmanager
+    def criu_failing_for(self, host: str, container_id: str) -> Iterator[None]:
+        """A host on which CRIU fails for one container; the runtime that calls it names which."""
+        wrapper = f"""#!/bin/sh
+if tr '\\0' ' ' </proc/$PPID/cmdline | grep -q {container_id}; then exit 1; fi
+exec {CRIU}.away "$@"
+"""
+        with self.without_criu(host):
+            script = f"cat >{CRIU} <<'END'\n{wrapper}END\nchmod 755 {CRIU}"
+            self.lab.call("enter", host, "--", "sh", "-c", script)
+            yield
+
     def kill_worker(self, host: str) -> None:
         """Kill a host's worker, which has no time for a farewell."""
         kill(int((self.lab.dir / "workers" / f"{host}.pid").read_text()), signal.SIGKILL)

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -14,9 +15,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+
+from storage import ObjectStore, open_objects
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -72,8 +75,8 @@ class Server:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinioServer:
-    """A MinIO: `endpoint` is its http URL, the keys are its root user's."""
+class S3Server:
+    """A server that speaks S3: `endpoint` is its http(s) URL, the keys are its root user's."""
 
     endpoint: str
     access_key: str
@@ -83,6 +86,11 @@ class MinioServer:
     def url(self, bucket: str) -> str:
         """The object store URL of a bucket here."""
         return f"s3+{self.endpoint}/{bucket}"
+
+    def objects(self, path: str, **options: Any) -> ObjectStore:  # noqa: ANN401 - open_objects'
+        """A store at BUCKET[/PREFIX] here, with the root user's keys."""
+        keys = {"access_key": self.access_key, "secret_key": self.secret_key}
+        return open_objects(self.url(path), **{**keys, **options})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +102,27 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def minio_server() -> Iterator[MinioServer]:
-    """A MinIO of its own, empty, with random keys. Skips the test when there is no MinIO here."""
-    binary = _cache_directory() / "bin" / "minio"
-    if not os.access(binary, os.X_OK):
-        _missing(f"no MinIO at {binary}")
+def minio_server(
+    *,
+    certificates: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    data: Path | None = None,
+) -> Iterator[S3Server]:
+    """A MinIO of its own, empty, with random keys. Skips the test when there is no MinIO here.
+
+    With `certificates` (a directory with public.crt and private.key) it speaks TLS; `data` is
+    where it keeps objects.
+    """
+    binary = _s3_binary("minio")
     address = f"127.0.0.1:{free_port()}"
-    endpoint = f"http://{address}"
     access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
+    scheme = "https" if certificates else "http"
+    tls = ["--certs-dir", str(certificates)] if certificates else []
     with _directory() as directory:
         server = Server(
             command=[
-                str(binary),
-                "server",
-                "--quiet",
-                "--address",
-                address,
-                str(directory / "data"),
+                *(binary, "server", "--quiet", "--address", address, *tls),
+                str(data or directory / "data"),
             ],
             environment={
                 "MINIO_ROOT_USER": access_key,
@@ -118,13 +130,45 @@ def minio_server() -> Iterator[MinioServer]:
                 "MINIO_BROWSER": "off",
                 "MINIO_UPDATE": "off",
                 "HOME": str(directory),
+                **(environment or {}),
             },
             directory=directory,
-            is_ready=lambda: _answers(f"{endpoint}/minio/health/ready"),
+            is_ready=lambda: _answers(f"{scheme}://{address}/minio/health/ready"),
         )
         with _running(server):
-            yield MinioServer(
-                endpoint=endpoint, access_key=access_key, secret_key=secret_key, server=server
+            yield S3Server(
+                endpoint=f"{scheme}://{address}",
+                access_key=access_key,
+                secret_key=secret_key,
+                server=server,
+            )
+
+
+@contextlib.contextmanager
+def versitygw_server() -> Iterator[S3Server]:
+    """A Versity S3 gateway on a directory, empty, with random keys. Skips where there is none."""
+    binary = _s3_binary("versitygw")
+    address = f"127.0.0.1:{free_port()}"
+    access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
+    with _directory() as directory:
+        for name in ("data", "meta"):
+            (directory / name).mkdir()
+        server = Server(
+            command=[
+                *(binary, "--port", address, "--health", "/health", "--quiet"),
+                # metadata beside the data: not every file system has extended attributes
+                *("posix", "--sidecar", f"{directory}/meta", f"{directory}/data"),
+            ],
+            environment={"ROOT_ACCESS_KEY_ID": access_key, "ROOT_SECRET_ACCESS_KEY": secret_key},
+            directory=directory,
+            is_ready=lambda: _answers(f"http://{address}/health"),
+        )
+        with _running(server):
+            yield S3Server(
+                endpoint=f"http://{address}",
+                access_key=access_key,
+                secret_key=secret_key,
+                server=server,
             )
 
 
@@ -178,6 +222,14 @@ def _cache_directory() -> Path:
     return Path(os.environ.get("PODFERRY_CACHE") or Path(base, "podferry"))
 
 
+def _s3_binary(name: str) -> str:
+    """The path of a server that a script in ops/setup has built."""
+    binary = _cache_directory() / "bin" / name
+    if not os.access(binary, os.X_OK):
+        _missing(f"no {name} at {binary}; ops/setup/{name}.sh builds it")
+    return str(binary)
+
+
 def _missing(reason: str) -> NoReturn:
     """A laptop may lack a server; in CI that would be a test suite that tests nothing."""
     if os.environ.get("CI") == "true":
@@ -186,7 +238,11 @@ def _missing(reason: str) -> NoReturn:
 
 
 def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    # only whether it answers: a test says itself which certificates are to be trusted
+    context = ssl._create_unverified_context()  # noqa: S323
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
     try:
         with opener.open(url, timeout=START_SECONDS) as response:
             return bool(response.status == 200)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import structlog
 
 from runtime import CANARY_LABEL, CheckpointRuntime, RuntimeEngineError
-from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
+from tasks.groups import workload_line
+from tasks.models import Inventory, WorkerInfo, now
 from tasks.registry import HEARTBEAT_SECONDS, Registry
 
 INVENTORY_SECONDS = 1.0
@@ -66,9 +67,9 @@ class Heartbeat:
                 found = self._runtime.capabilities()
                 self._engine = f"{found.engine} {found.version}"
             lines = tuple(
-                WorkloadLine(name=c.name, id=c.id, image=c.image, state=c.state)
-                for c in self._runtime.containers()
-                if CANARY_LABEL not in c.labels
+                workload_line(container)
+                for container in self._runtime.containers()
+                if CANARY_LABEL not in container.labels and not container.infra
             )
             inventory = Inventory(host=self._info.host, containers=lines)
         except RuntimeEngineError as error:

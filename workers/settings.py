@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from storage import ArchiveStore, open_objects
+from storage import (
+    UNENCRYPTED,
+    ArchiveStore,
+    Compression,
+    KeyFile,
+    limit_bandwidth,
+    open_objects,
+)
+from storage.s3_options import Addressing, ServerEncryption
 from tasks.models import HostName
+from workers.rates import parse_rate
 
 DEFAULT_SOCKET = "/run/podman/podman.sock"
 UNSET = ""
@@ -25,7 +35,12 @@ def dev_state_dir() -> Path:
 class Settings(BaseSettings):
     """One installation as one process sees it."""
 
-    model_config = SettingsConfigDict(env_prefix="PODFERRY_", extra="forbid")
+    model_config = SettingsConfigDict(
+        # an empty variable, as a compose file makes one of a missing value, is no value
+        env_prefix="PODFERRY_",
+        env_ignore_empty=True,
+        extra="forbid",
+    )
 
     redis_url: str = Field(
         default=UNSET,
@@ -38,7 +53,41 @@ class Settings(BaseSettings):
     )
     store_access_key: SecretStr | None = Field(default=None, description="S3 access key")
     store_secret_key: SecretStr | None = Field(default=None, description="S3 secret key")
+    store_session_token: SecretStr | None = Field(
+        default=None, description="S3 session token, of temporary keys"
+    )
     store_region: str | None = Field(default=None, description="S3 region")
+    store_addressing: Addressing = Field(
+        default="auto",
+        description="Bucket in the path or before the host name: path, virtual or auto",
+    )
+    store_ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities that S3's certificate may come from"
+    )
+    store_sse: ServerEncryption | None = Field(
+        default=None, description="Encryption by the S3 server: AES256 (SSE-S3) or aws:kms"
+    )
+    store_kms_key: str | None = Field(
+        default=None, description="Key for store_sse aws:kms; else the bucket's own"
+    )
+    store_storage_class: str | None = Field(
+        default=None, description="S3 storage class of what is written, such as STANDARD_IA"
+    )
+    bwlimit: Annotated[int | None, BeforeValidator(parse_rate)] = Field(
+        default=None,
+        description="Bytes a second to and from the store, all transfers of a worker together: "
+        "NUMBER[K|M|G], powers of 1024, or off",
+    )
+    key_file: Path | None = Field(
+        default=None, description="The keys that archives are sealed with; the same on every host"
+    )
+    encryption: Literal["on", "off"] = Field(
+        default="on", description="off: whoever reads the store reads the containers' memory"
+    )
+    compression: Compression = Field(
+        default="auto",
+        description="none, fast, normal, or auto: what the data and the link are worth",
+    )
     host: HostName | None = Field(default=None, description="Name of this worker's host")
     socket: str = Field(default=DEFAULT_SOCKET, description="Path of this host's Podman socket")
     concurrency: int = Field(default=2, ge=1, le=32, description="Units at once on a worker")
@@ -53,14 +102,27 @@ class Settings(BaseSettings):
 
     def archives(self) -> ArchiveStore:
         """The archive store. Raises StoreConfigError."""
-        return ArchiveStore(
-            open_objects(
-                self.store_url,
-                access_key=_plain(self.store_access_key),
-                secret_key=_plain(self.store_secret_key),
-                region=self.store_region,
-            )
+        objects = open_objects(
+            self.store_url,
+            access_key=_plain(self.store_access_key),
+            secret_key=_plain(self.store_secret_key),
+            session_token=_plain(self.store_session_token),
+            region=self.store_region,
+            addressing=self.store_addressing,
+            ca_file=self.store_ca_file,
+            sse=self.store_sse,
+            kms_key=self.store_kms_key,
+            storage_class=self.store_storage_class,
         )
+        return ArchiveStore(
+            limit_bandwidth(objects, self.bwlimit) if self.bwlimit else objects,
+            keys=UNENCRYPTED if self.encryption == "off" else self.key_ring(),
+            compression=self.compression,
+        )
+
+    def key_ring(self) -> KeyFile:
+        """The key file that is configured, else one in the state directory."""
+        return KeyFile(self.key_file or dev_state_dir() / "keys.json")
 
 
 def load_settings(**flags: object) -> Settings:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 
+import structlog
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutdown
@@ -26,6 +27,8 @@ from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
 from workers.settings import Settings
 
+log = structlog.get_logger()
+
 
 def run_worker(settings: Settings, *, control: bool) -> int:
     """Check Redis, the store and the socket, then work until a signal; return the exit code.
@@ -35,9 +38,11 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     """
     if settings.host is None and not control:
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
+    configure_logging(settings.log_level)
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
+    make_keys(settings)
     archives = settings.archives()
     archives.check()
     context = Context(
@@ -49,6 +54,17 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     )
     app = make_app(settings.redis_url, context)
     return _serve(app, settings, control, _background(settings, control))
+
+
+def make_keys(settings: Settings) -> None:
+    """At the first start, make the key file that nobody configured, and say where it is."""
+    keys = settings.key_ring()
+    if settings.encryption == "on" and settings.key_file is None and keys.create():
+        log.warning(
+            "a key file was made: without it no archive can be read; keep a copy, and give every "
+            "host the same",
+            path=str(keys.path),
+        )
 
 
 def _background(settings: Settings, control: bool) -> list[Heartbeat | CanaryWatch]:
@@ -70,7 +86,6 @@ def _background(settings: Settings, control: bool) -> list[Heartbeat | CanaryWat
 def _serve(
     app: Celery, settings: Settings, control: bool, background: list[Heartbeat | CanaryWatch]
 ) -> int:
-    configure_logging(settings.log_level)
     # Podman's socket belongs to root, so its worker does; with JSON only, a message is no code.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery")
     setup_logging.connect(_keep_logging, weak=False)

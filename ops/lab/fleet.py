@@ -24,7 +24,10 @@ def settings(lab: Lab, node: str) -> dict[str, str]:
     """Return the environment in which Podferry works on a node."""
     facts: dict[str, Any] = json.loads((lab.directory / "lab.json").read_text())
     minio = facts["hub"]["minio"]
-    environment = {"PODFERRY_REDIS_URL": facts["hub"]["redis"]["url"]}
+    environment = {
+        "PODFERRY_REDIS_URL": facts["hub"]["redis"]["url"],
+        "PODFERRY_KEY_FILE": str(_key_file(lab)),
+    }
     if minio:
         environment["PODFERRY_STORE_URL"] = f"s3+{minio['endpoint']}/{minio['bucket']}"
         environment["PODFERRY_STORE_ACCESS_KEY"] = minio["access_key"]
@@ -45,6 +48,11 @@ def start(lab: Lab) -> None:
     lab.require(HUB, nodes)
     temporary = lab.directory / "workers" / "tmp"  # a killed worker leaves things behind in it
     temporary.mkdir(parents=True, exist_ok=True)
+    if not _key_file(lab).exists():
+        environment = {**os.environ, **settings(lab, HUB)}
+        subprocess.run(
+            [str(PODFERRY), "keys", "new"], check=True, capture_output=True, env=environment
+        )
     for node in nodes:
         if _pid(lab, node) is None:
             _pid_file(lab, node).unlink(missing_ok=True)  # an older worker's must not speak for it
@@ -73,6 +81,11 @@ def stop(lab: Lab) -> None:
             if time.monotonic() > deadline:
                 _send(lab, node, signal.SIGKILL)
             time.sleep(0.05)
+
+
+def _key_file(lab: Lab) -> Path:
+    """Where all nodes find the keys of the lab's archives."""
+    return lab.directory / "workers" / "keys.json"
 
 
 def _pid_file(lab: Lab, node: str) -> Path:

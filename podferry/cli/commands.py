@@ -25,7 +25,9 @@ from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_size
 from runtime import BuildSpec, Limits, NetworkAttachment, RestartPolicy, RunSpec
 from tasks.models import Fallback, Outcome
 
-NameArgument = Annotated[str, typer.Argument(help="Container name or id.", show_default=False)]
+NameArgument = Annotated[
+    str, typer.Argument(help="Container, compose project or pod.", show_default=False)
+]
 HostOption = Annotated[str, typer.Option("--host", help="The host.", show_default=False)]
 
 
@@ -43,7 +45,7 @@ def migrate(
     output: OutputOption = Output.TABLE,
     redis: RedisOption = None,
 ) -> None:
-    """Move a running container to another host with its memory.
+    """Move a running container, compose project or pod to another host with its memory.
 
     Exit code: 0 moved; 3 it runs, but was started cold on the target or is back on the source;
     1 it was not moved.
@@ -66,7 +68,7 @@ def checkpoint(
     output: OutputOption = Output.TABLE,
     redis: RedisOption = None,
 ) -> None:
-    """Checkpoint a container into the store; it goes on running."""
+    """Checkpoint a container, compose project or pod into the store; it goes on running."""
     with open_client(redis) as client:
         workflow = client.checkpoint(name, host=host, leave_stopped=stop, deadline_seconds=deadline)
         finish(client, workflow, detach=detach, output=output)

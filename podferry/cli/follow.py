@@ -98,6 +98,22 @@ def follow(client: Client, workflow_id: str) -> Workflow:
         raise typer.Exit(130) from None
 
 
+def progress(event: Event, began: Event | None) -> str:
+    """How far a transfer is, and how fast since its step `began`; when it will end, if known."""
+    if began is None or event.bytes is None:
+        return ""
+    rate = event.bytes / max(0.001, (event.time - began.time).total_seconds())
+    if event.total is None:
+        return f"{size(event.bytes)}, {size(rate)}/s"
+    done = f"{size(event.bytes)} of {size(event.total)}, {size(rate)}/s"
+    left = max(0, event.total - event.bytes)
+    return f"{done}, {_about(left / rate)} left" if rate else done
+
+
+def _about(number: float) -> str:
+    return f"{number:.0f} s" if number < 120 else f"{number / 60:.0f} min"
+
+
 class _Printer:
     """Prints events; the step under way has a line that is written over on a terminal."""
 
@@ -113,7 +129,7 @@ class _Printer:
                 self._began = event
                 self._live(place)
             case EventType.PROGRESS:
-                self._live(f"{place}  {self._rate(event)}")
+                self._live(f"{place}  {progress(event, self._began)}")
             case EventType.DONE:
                 self._line(f"  ✓ {place}  {self._took(event)}")
             case EventType.FAILED:
@@ -137,12 +153,6 @@ class _Printer:
         if self._began is None:
             return ""
         return seconds((event.time - self._began.time).total_seconds())
-
-    def _rate(self, event: Event) -> str:
-        if self._began is None or event.bytes is None:
-            return ""
-        elapsed = max(0.001, (event.time - self._began.time).total_seconds())
-        return f"{size(event.bytes)}, {size(event.bytes / elapsed)}/s"
 
     def stop(self) -> None:
         if self._status is not None:

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from podferry.cli import commands, operate, preflight
+from podferry.cli import commands, keys, operate, preflight
 from podferry.cli.common import FAILED
 from runtime import RuntimeEngineError
 from storage import StorageError
@@ -25,6 +25,7 @@ app = typer.Typer(
 commands.add_to(app)
 preflight.add_to(app)
 operate.add_to(app)
+keys.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,7 +53,7 @@ def main() -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        _complain(f"{where or error.title}: {first['msg']}")
+        _complain(f"{where or error.title}: {first['msg'].removeprefix('Value error, ')}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -34,6 +34,15 @@ SocketOption = Annotated[
 LogOption = Annotated[
     str | None, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")
 ]
+BwlimitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bwlimit",
+        metavar="RATE",
+        help="Bytes a second to and from the store, as 50M (K, M, G: powers of 1024), or off. "
+        "[env: PODFERRY_BWLIMIT]",
+    ),
+]
 
 
 def worker(
@@ -45,6 +54,7 @@ def worker(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", help="Units of work at once.", min=1)
     ] = None,
+    bwlimit: BwlimitOption = None,
     redis: RedisOption = None,
     store: StoreOption = None,
     log_level: LogOption = None,
@@ -54,6 +64,7 @@ def worker(
         host=host,
         socket=socket,
         concurrency=concurrency,
+        bwlimit=bwlimit,
         redis_url=redis,
         store_url=store,
         log_level=log_level,
@@ -64,11 +75,14 @@ def worker(
 def dev(
     host: Annotated[str | None, typer.Option("--host", help="Name of this host.")] = None,
     socket: SocketOption = None,
+    bwlimit: BwlimitOption = None,
     store: StoreOption = None,
     log_level: LogOption = "WARNING",
 ) -> None:
     """Run everything on this machine: broker, store, worker for the local socket."""
-    settings = load_settings(host=host, socket=socket, store_url=store, log_level=log_level)
+    settings = load_settings(
+        host=host, socket=socket, bwlimit=bwlimit, store_url=store, log_level=log_level
+    )
     run_dev(settings)
 
 

@@ -2,7 +2,7 @@
 
 from runtime.fidelity.collecting import layer_of, require_readable
 from runtime.fidelity.findings import unkept
-from runtime.fidelity.host import seen_by_engine
 from runtime.fidelity.rewrite import completed
+from runtime.host import seen_by_engine
 
 __all__ = ["completed", "layer_of", "require_readable", "seen_by_engine", "unkept"]

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from runtime.fidelity.host import seen_by_engine
 from runtime.fidelity.layer import Entry, Kind, Whiteout, exported, written
 from runtime.fidelity.rewrite import Layer
 from runtime.fidelity.tarstream import TarStream
 from runtime.fidelity.upper import NotAllHereError, UpperDirectory
+from runtime.host import seen_by_engine
 from runtime.libpod import LibpodClient
 
 

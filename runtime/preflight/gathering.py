@@ -65,8 +65,8 @@ def gather_target(
     libpod: LibpodClient, host: HostFacts, container: ContainerFacts, look: Look
 ) -> TargetFacts:
     """What a target holds that concerns a container of another host."""
-    listed = _list(libpod, "/containers/json", all=True)
-    volumes = {volume["Name"] for volume in _list(libpod, "/volumes/json")}
+    listed = libpod.list("/containers/json", all=True)
+    volumes = {volume["Name"] for volume in libpod.list("/volumes/json")}
     published = tuple(read_ports(listed))
     known = {(port.port, port.protocol) for port in published}  # Podman listens on these itself
     return TargetFacts(
@@ -94,7 +94,7 @@ def _image(libpod: LibpodClient, name: str) -> dict[str, Any]:
 
 def _networks(libpod: LibpodClient, names: set[str]) -> Iterable[NetworkFacts]:
     """All networks; only a question about a single one tells which addresses are taken."""
-    for network in map(read_network, _list(libpod, "/networks/json")):
+    for network in map(read_network, libpod.list("/networks/json")):
         yield _network(libpod, network.name) if network.name in names else network
 
 
@@ -109,7 +109,7 @@ def _described(libpod: LibpodClient, attachment: Attachment) -> Attachment:
 
 def _shared(libpod: LibpodClient, facts: ContainerFacts) -> Iterable[SharedVolume]:
     for volume in facts.volumes:
-        users = _list(libpod, "/containers/json", all=True, filters=f'{{"volume":["{volume}"]}}')
+        users = libpod.list("/containers/json", all=True, filters=f'{{"volume":["{volume}"]}}')
         for user in users:
             if user["Id"] != facts.container_id:
                 yield SharedVolume(name=volume, other=user["Names"][0])
@@ -123,10 +123,3 @@ def _memory(libpod: LibpodClient, facts: ContainerFacts) -> int:
     except EngineError:  # it is not running
         return 0
     return sum(entry["MemUsage"] for entry in answer.get("Stats") or ())
-
-
-def _list(libpod: LibpodClient, path: str, **params: object) -> list[dict[str, Any]]:
-    answer: object = libpod.json(path, operation=f"list of {path.split('/')[1]}", params=params)
-    return (
-        [entry for entry in answer if isinstance(entry, dict)] if isinstance(answer, list) else []
-    )

@@ -1,9 +1,9 @@
-"""Stop a container with its memory in the store, or bring it back where it was."""
+"""Stop a workload with its memory in the store, or bring it back where it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from pydantic import JsonValue
 
@@ -15,89 +15,189 @@ from runtime import (
     RestartPolicy,
     RestoreSpec,
 )
-from storage import Archive, CheckpointManifest, ImageRef
-from tasks.facts import WorkloadFacts, workload_facts
-from tasks.models import Kind, now
+from storage import (
+    Archive,
+    CheckpointManifest,
+    GroupManifest,
+    ImageRef,
+    member_checkpoint_id,
+    new_archive_prefix,
+)
+from tasks.facts import MemberFacts, SourceFacts, source_facts
+from tasks.models import Kind, Workflow, now
 from tasks.step import Result, Step
 from tasks.units.engine import engine, wait_healthy
+from tasks.units.parallel import in_parallel
 from tasks.units.surroundings import described_networks, described_volumes, records
+
+Around = dict[str, JsonValue]
+Dumps = dict[str, CheckpointStream]
 
 
 def checkpoint(step: Step) -> Result:
-    """Checkpoint the container into the store, manifest last.
+    """Checkpoint the containers into the store, manifests last.
 
-    A migration leaves it stopped, its checkpoint in place. A plain checkpoint brings it back as
-    soon as the engine's own copy is complete, which its first byte tells: the archive then holds
-    one moment's memory and files, and the container stands still for the dump only.
+    A migration leaves them stopped, their checkpoints in place. A plain checkpoint brings them back
+    as soon as the engine's own copies are complete, which their first bytes tell: the archive then
+    holds one moment's memory and files, and the containers stand still for the dump only.
     """
-    runtime, facts = engine(step), workload_facts(step.workflow)
-    spec = runtime.inspect(facts.container_id).spec
-    around = {
-        "networks": records(described_networks(runtime, spec)),
-        "volume_specs": records(described_volumes(runtime, spec)),
-    }
+    runtime, source = engine(step), source_facts(step.workflow)
+    around = {member.name: _around(runtime, member) for member in source.members}
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
     step.note(source_stopped=True)
-    # The policy would start the stopped container from scratch; the copy gets it back.
-    runtime.update_restart_policy(facts.container_id, RestartPolicy())
-    with _exported(runtime, facts, resume=stay) as chunks:
-        archive = step.context.archives.write(
-            f"checkpoints/{step.workflow.checkpoint_id}", chunks, progress=step.progress
-        )
+    for member in source.members:
+        # The policy would start the stopped container from scratch; the copy gets it back.
+        runtime.update_restart_policy(member.id, RestartPolicy())
+    with _dumped(runtime, source) as dumps:
+        if stay:
+            _bring_back(runtime, source)
+        archives = _stored(step, dumps)
     step.fence()
-    manifest = _manifest(step, facts, spec.model_dump(mode="json"), archive, chunks.statistics)
-    step.context.archives.publish(manifest.model_copy(update=around))
-    return {"bytes": archive.size, "raw_bytes": archive.raw_size}
+    for member in source.members:
+        statistics = dumps[member.name].statistics
+        manifest = _manifest(step, member, archives[member.name], statistics, around[member.name])
+        step.context.archives.publish(manifest)
+    _publish_group(step, source)
+    return {
+        "bytes": sum(archive.size for archive in archives.values()),
+        "raw_bytes": sum(archive.raw_size for archive in archives.values()),
+    }
 
 
 def resume(step: Step) -> Result:
-    """Make the source's container run again, with its memory unless that is lost."""
-    runtime, facts = engine(step), workload_facts(step.workflow)
-    info = runtime.inspect(facts.container_id)
-    kept = True
+    """Make the source's containers run again, with their memory unless that is lost."""
+    runtime, source = engine(step), source_facts(step.workflow)
     step.fence()
-    if info.state is not ContainerState.RUNNING:
-        if info.checkpointed:
-            runtime.restore_in_place(facts.container_id, RestoreSpec())
-        else:
-            runtime.start(facts.container_id)
-            kept = False
-    runtime.update_restart_policy(facts.container_id, facts.restart)
-    wait_healthy(step, facts.container_id, restored=kept)
-    return {"memory_kept": kept}
+    kept = _bring_back(runtime, source)
+    for member in source.members:
+        wait_healthy(step, member.id, restored=member.name in kept)
+    return {"memory_kept": len(kept) == len(source.members)}
+
+
+def _bring_back(runtime: CheckpointRuntime, source: SourceFacts) -> set[str]:
+    """Make all of them run again; return the names of those that still have their memory."""
+    joined = {n.network.name for m in source.members for n in m.container.networks}
+    kept = set()
+    with runtime.kept_apart(joined if len(source.members) > 1 else ()) as cut_off:
+        for member in source.members:
+            if _runs_again(runtime, member):
+                kept.add(member.name)
+            cut_off()
+    for member in source.members:
+        runtime.update_restart_policy(member.id, member.restart)
+    return kept
+
+
+def _runs_again(runtime: CheckpointRuntime, member: MemberFacts) -> bool:
+    """Make it run; say whether its memory is what it was."""
+    info = runtime.inspect(member.id)
+    if info.state is ContainerState.RUNNING:
+        return True
+    if info.checkpointed:
+        runtime.restore_in_place(member.id, RestoreSpec())
+    else:
+        runtime.start(member.id)
+    return info.checkpointed
 
 
 @contextmanager
-def _exported(
-    runtime: CheckpointRuntime, facts: WorkloadFacts, *, resume: bool
-) -> Iterator[CheckpointStream]:
-    with runtime.checkpoint(facts.container_id, CheckpointSpec()) as chunks:
-        if resume:
-            runtime.restore_in_place(facts.container_id, RestoreSpec())
-            runtime.update_restart_policy(facts.container_id, facts.restart)
-        yield chunks
+def _dumped(runtime: CheckpointRuntime, source: SourceFacts) -> Iterator[Dumps]:
+    """Stop the containers as close together as the engine can; each stream waits to be read.
+
+    Who carries a shared volume comes after those that write to it too: its archive then holds
+    what they wrote last.
+    """
+    carriers = {member.carrier for member in source.members}
+    first = [member for member in source.members if member.name not in carriers]
+    last = [member for member in source.members if member.name in carriers]
+    dumps: Dumps = {}
+    with ExitStack() as stack:
+        for wave in filter(None, (first, last)):
+            dumps |= _wave(runtime, wave, stack)
+        yield dumps
+
+
+def _wave(runtime: CheckpointRuntime, members: list[MemberFacts], stack: ExitStack) -> Dumps:
+    """Dump them at once; when one fails, the others are dumped too, so that nothing is half-way."""
+    contexts = {m.name: runtime.checkpoint(m.id, CheckpointSpec()) for m in members}
+
+    def enter(context: AbstractContextManager[CheckpointStream]) -> CheckpointStream:
+        stream = context.__enter__()
+        stack.push(context)
+        return stream
+
+    return dict(zip(contexts, in_parallel(contexts.values(), enter), strict=True))
+
+
+def _stored(step: Step, dumps: Dumps) -> dict[str, Archive]:
+    """Send them to the store, one after the other: memory stays that of one transfer."""
+    archives: dict[str, Archive] = {}
+    before = 0
+
+    def progress(done_bytes: int) -> None:
+        step.progress(before + done_bytes)
+
+    for name, chunks in dumps.items():
+        prefix = new_archive_prefix(f"checkpoints/{_id(step.workflow, name)}")
+        archives[name] = step.context.archives.write(prefix, chunks, progress=progress)
+        before += archives[name].raw_size
+    return archives
+
+
+def _around(runtime: CheckpointRuntime, member: MemberFacts) -> Around:
+    """What the manifest says of the container besides its archive, asked while it runs."""
+    spec = runtime.inspect(member.id).spec
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "networks": list(records(described_networks(runtime, spec))),
+        "volume_specs": list(records(described_volumes(runtime, spec))),
+    }
 
 
 def _manifest(
     step: Step,
-    facts: WorkloadFacts,
-    spec: dict[str, JsonValue],
+    member: MemberFacts,
     archive: Archive,
     statistics: Mapping[str, int],
+    around: Around,
 ) -> CheckpointManifest:
-    runtime, archives = engine(step), step.context.archives
-    stored = archives.image(facts.image_id) is not None
-    return CheckpointManifest(
-        version=1,
-        id=step.workflow.checkpoint_id,
-        workload=facts.name,
-        created=now(),
-        host=step.record.host,
-        container_id=facts.container_id,
-        image=ImageRef(name=facts.image, id=facts.image_id, archived=stored),
-        spec=spec,
-        volumes=facts.volumes,
-        archive=archive,
-        statistics=dict(statistics),
-        facts=runtime.capabilities().model_dump(mode="json"),
+    runtime, archives, workflow = engine(step), step.context.archives, step.workflow
+    container = member.container
+    stored = archives.image(container.image_id) is not None
+    carried = {"shared_volumes" if member.carrier else "volumes": member.volumes}
+    return CheckpointManifest.model_validate(
+        {
+            "id": _id(workflow, member.name),
+            "workload": member.name,
+            "group": workflow.checkpoint_id if workflow.group else "",
+            "created": now(),
+            "host": step.record.host,
+            "container_id": member.id,
+            "image": ImageRef(name=container.image, id=container.image_id, archived=stored),
+            "addresses": [a for network in container.networks for a in network.addresses],
+            "archive": archive,
+            "statistics": dict(statistics),
+            "facts": runtime.capabilities().model_dump(mode="json"),
+            **carried,
+            **around,
+        }
     )
+
+
+def _publish_group(step: Step, source: SourceFacts) -> None:
+    workflow = step.workflow
+    if workflow.group is not None:
+        step.context.archives.publish_group(
+            GroupManifest(
+                id=workflow.checkpoint_id,
+                workload=workflow.workload,
+                kind=workflow.group,
+                created=now(),
+                host=step.record.host,
+                members=tuple(_id(workflow, member.name) for member in source.members),
+            )
+        )
+
+
+def _id(workflow: Workflow, name: str) -> str:
+    return member_checkpoint_id(workflow.checkpoint_id, name)

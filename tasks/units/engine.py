@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from runtime import (
@@ -94,11 +95,12 @@ def wait_healthy(step: Step, container: str, *, restored: bool) -> None:
         _pause(step, min(left, early) if left > 0 else check.interval_seconds)
 
 
-def remove_copy(
-    runtime: CheckpointRuntime, container: str, volumes: tuple[str, ...]
+def remove_copies(
+    runtime: CheckpointRuntime, containers: Iterable[str], volumes: Iterable[str]
 ) -> tuple[str, ...]:
-    """Remove a container and its volumes; return the volumes that others still use."""
-    runtime.remove(container, force=True, volumes=True)
+    """Remove containers and their volumes; return the volumes that others still use."""
+    for container in containers:
+        runtime.remove(container, force=True, volumes=True)
     kept = []
     for volume in volumes:
         try:

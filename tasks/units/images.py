@@ -1,51 +1,61 @@
-"""Carry the image that no registry would serve, before anything is stopped."""
+"""Carry the images that no registry would serve, before anything is stopped."""
 
 from __future__ import annotations
 
 from runtime import ImageNotFoundError
-from tasks.facts import WorkloadFacts, target_check, workload_facts
+from tasks.facts import MemberFacts, source_facts, target_check
 from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, image_present
+from tasks.units.members import manifests
 
 
 def push_image(step: Step) -> Result:
-    """Put the source's image into the store, when the target or a later restore will need it."""
-    facts = workload_facts(step.workflow)
-    if not _needed(step, facts) or step.context.archives.image(facts.image_id) is not None:
-        return {"bytes": 0}
-    with engine(step).save_image(facts.image) as chunks:
-        stored = step.context.archives.write_image(
-            facts.image_id, (facts.image,), chunks, progress=step.progress
-        )
-    return {"bytes": stored.archive.size}
+    """Put the source's images into the store, when the target or a later restore needs them."""
+    members = source_facts(step.workflow).members
+    return {"bytes": sum(_pushed(step, member) for member in members if _needed(step, member))}
 
 
 def pull_image(step: Step) -> Result:
-    """Load the image from the store, unless this very image is here already."""
+    """Load the images from the store that are not here already."""
     workflow = step.workflow
     if workflow.kind is Kind.MIGRATE:
-        facts = workload_facts(workflow)
-        return load_image(step, facts.image, facts.image_id)
-    image = step.context.archives.manifest(workflow.checkpoint_id).image
-    return load_image(step, image.name, image.id)
+        containers = [member.container for member in source_facts(workflow).members]
+        images = [(container.image, container.image_id) for container in containers]
+    else:
+        images = [(found.image.name, found.image.id) for found in manifests(step)]
+    return {"bytes": sum(load_image(step, *image) for image in dict.fromkeys(images))}
 
 
-def load_image(step: Step, name: str, image_id: str) -> Result:
-    """Make an image present under its name. Raises ImageNotFoundError when nobody has it."""
+def load_image(step: Step, name: str, image_id: str) -> int:
+    """Make an image present under its name; return the bytes that came for it from the store.
+
+    Raises ImageNotFoundError when nobody has it.
+    """
     runtime = engine(step)
     if image_present(runtime, name, image_id):
-        return {"bytes": 0}
+        return 0
     stored = step.context.archives.image(image_id)
     if stored is None:
         raise ImageNotFoundError(name)
-    runtime.load_image(step.context.archives.read(stored.archive, progress=step.progress))
+    runtime.load_image(step.read(stored.archive))
     if not image_present(runtime, name, image_id):
         raise ImageNotFoundError(f"{name} ({image_id[:12]})")
-    return {"bytes": stored.archive.size}
+    return stored.archive.size
 
 
-def _needed(step: Step, facts: WorkloadFacts) -> bool:
+def _pushed(step: Step, member: MemberFacts) -> int:
+    archives, image = step.context.archives, member.container
+    if archives.image(image.image_id) is not None:
+        return 0
+    with engine(step).save_image(image.image) as chunks:
+        stored = archives.write_image(
+            image.image_id, (image.image,), chunks, progress=step.progress
+        )
+    return stored.archive.size
+
+
+def _needed(step: Step, member: MemberFacts) -> bool:
     if step.workflow.kind is Kind.MIGRATE:
-        return not target_check(step.workflow).image_present
-    return not facts.image_from_registry
+        return not target_check(step.workflow).of(member.name).image_present
+    return not member.image_from_registry

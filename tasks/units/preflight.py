@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from runtime import (
     CanaryState,
     CheckpointRuntime,
@@ -15,63 +17,118 @@ from runtime import (
     source_findings,
 )
 from tasks.errors import NotMovableError
-from tasks.facts import TargetCheck, WorkloadFacts, workload_facts
+from tasks.facts import MemberCheck, MemberFacts, SourceFacts, TargetCheck, named, source_facts
+from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
 from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check
+from tasks.units.members import members_of
 
 
 def describe(step: Step) -> Result:
-    """Describe the source's container; refuse one that cannot be checkpointed or moved.
+    """Describe the source's containers; refuse what cannot be checkpointed or moved.
 
-    The store is asked too, here and on the target: once the container is stopped, a store that is
+    The store is asked too, here and on the target: once a container is stopped, a store that is
     away costs downtime.
     """
     runtime = engine(step)
-    info = runtime.inspect(step.workflow.workload)
-    health_check(info.name, info.spec)  # a label that cannot be read is told now
-    container = _with_fixed_addresses(runtime.container_facts(info.id), info)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())
-    moving = step.workflow.kind is not Kind.CHECKPOINT
-    findings = source_findings(container, host, moving=moving)
-    _judge(step, info.name, findings)
-    facts = WorkloadFacts.of(
-        info, runtime.image(info.image_id), container=container, host=host, findings=findings
+    infos = members_of(runtime, step.workflow)
+    for info in infos:
+        health_check(info.name, info.spec)  # a label that cannot be read is told now
+    shared = shared_volumes({info.name: info.volumes for info in infos})
+    order = bring_back_order({i.name: i.spec.labels for i in infos}, shared.carriers)
+    members = tuple(
+        _member(step, info, host, shared)
+        for info in sorted(infos, key=lambda info: order.index(info.name))
     )
-    for loss in runtime.unkept(info.id):
-        step.log(f"not kept: {loss}")
+    _judge(step, {member.name: member.findings for member in members})
+    for info in infos:
+        for loss in runtime.unkept(info.id):
+            step.log(f"not kept: {loss}")
     step.context.archives.check()
-    return facts.model_dump(mode="json")
+    key_id = step.context.archives.key_id
+    return SourceFacts(host=host, key_id=key_id, members=members).model_dump(mode="json")
 
 
 def preflight(step: Step) -> Result:
     """Refuse a target that could only fail after the source was stopped."""
     runtime = engine(step)
     runtime.ping()
-    facts, archives = workload_facts(step.workflow), step.context.archives
-    archives.check()
-    target = runtime.target_facts(facts.container)
-    target = target.model_copy(
-        update={
-            "host": _with_name_and_canary(step, runtime, target.host),
-            "image_archived": archives.image(facts.image_id) is not None,
-        }
+    step.context.archives.check()
+    source = source_facts(step.workflow)
+    step.context.archives.require_key(source.key_id)
+    host = _with_name_and_canary(step, runtime, runtime.host_facts())
+    members = tuple(_checked(step, member, source.host, host) for member in source.members)
+    _judge(step, {member.name: member.findings for member in members})
+    return TargetCheck(members=members).model_dump(mode="json")
+
+
+def _member(step: Step, info: ContainerInfo, host: HostFacts, shared: SharedVolumes) -> MemberFacts:
+    runtime, workflow = engine(step), step.workflow
+    container = _with_fixed_addresses(runtime.container_facts(info.id), info)
+    outside = tuple(
+        volume for volume in container.shared_volumes if volume.other not in workflow.containers
     )
-    findings = move_findings(facts.container, facts.host, target)
-    _judge(step, facts.name, findings)
-    present = target.image_id == facts.image_id
-    return TargetCheck(image_present=present, findings=findings).model_dump(mode="json")
+    container = container.model_copy(update={"shared_volumes": outside})
+    moving = workflow.kind is not Kind.CHECKPOINT
+    return MemberFacts(
+        container=container,
+        image_from_registry=runtime.image(info.image_id).from_registry,
+        restart=info.spec.restart,
+        carrier=shared.carriers.get(info.name, ""),
+        findings=(
+            *source_findings(container, host, moving=moving),
+            *(_torn() if info.name in shared.torn else ()),
+            *(_left_behind(info) if moving and workflow.group is None else ()),
+        ),
+    )
 
 
-def _judge(step: Step, container: str, findings: tuple[Finding, ...]) -> None:
+def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts) -> MemberCheck:
+    container = member.container
+    archived = step.context.archives.image(container.image_id) is not None
+    target = engine(step).target_facts(container)
+    target = target.model_copy(update={"host": host, "image_archived": archived})
+    return MemberCheck(
+        name=member.name,
+        image_present=target.image_id == container.image_id,
+        findings=move_findings(container, source, target),
+    )
+
+
+def _torn() -> Iterator[Finding]:
+    yield Finding(
+        severity=Severity.BLOCKER,
+        code="volume-shared",
+        message="it shares a volume with a container that lacks another volume of it",
+        cure="let one of the two mount all that the other mounts",
+    )
+
+
+def _left_behind(info: ContainerInfo) -> Iterator[Finding]:
+    """What moves without its project finds nobody under the names that it knows."""
+    project = info.spec.labels.get(PROJECT_LABEL)
+    if project:
+        yield Finding(
+            severity=Severity.WARNING,
+            code="project",
+            message=f"it belongs to the compose project {project!r}, whose other containers stay",
+            cure=f"to move them as one, name the project: podferry migrate {project} --to HOST",
+        )
+
+
+def _judge(step: Step, found: Mapping[str, tuple[Finding, ...]]) -> None:
     """Log the warnings; raise NotMovableError for blockers, unless findings are all that is asked.
 
     A blocker ends the step with its own message, so no warning stands beside it in the log.
     """
-    if step.workflow.kind is Kind.PREFLIGHT:
+    workflow = step.workflow
+    if workflow.kind is Kind.PREFLIGHT:
         return
+    findings = tuple(f for name, own in found.items() for f in named(workflow, name, own))
     if blockers(findings):
-        raise NotMovableError.of(container, findings)
+        raise NotMovableError.of(workflow.workload, findings)
     for finding in findings:
         step.log(f"{Severity.WARNING}: {finding.message}")
 

@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from runtime import ContainerState, RuntimeEngineError
+from runtime import (
+    CheckpointRuntime,
+    ContainerState,
+    NetworkInUseError,
+    NetworkNotFoundError,
+    RuntimeEngineError,
+)
 from tasks.errors import NotMovableError
-from tasks.facts import workload_facts
+from tasks.facts import SourceFacts, source_facts
+from tasks.groups import PROJECT_LABEL
+from tasks.models import GroupKind, Workflow
 from tasks.step import Result, Step
-from tasks.units.engine import engine, lookup, remove_copy
+from tasks.units.engine import engine, lookup, remove_copies
 
 ATTEMPTS = 5
 
 
 def finish(step: Step) -> Result:
-    """Remove the source's stopped container and the volumes that moved with it."""
-    runtime, facts = engine(step), workload_facts(step.workflow)
+    """Remove the source's stopped containers and the volumes that moved with them."""
+    runtime, source = engine(step), source_facts(step.workflow)
 
     def remove() -> tuple[str, ...]:
-        info = lookup(runtime, facts.container_id)
-        if info is not None and info.state is ContainerState.RUNNING:
-            raise NotMovableError(facts.name, "the source's copy runs again; stop one of the two")
+        for member in source.members:
+            info = lookup(runtime, member.id)
+            if info is not None and info.state is ContainerState.RUNNING:
+                reason = "the source's copy runs again; stop one of the two"
+                raise NotMovableError(member.name, reason)
         step.fence()
-        return remove_copy(runtime, facts.container_id, facts.volumes)
+        kept = remove_copies(runtime, [m.id for m in source.members], source.volumes)
+        _remove_networks(runtime, step.workflow, source)
+        return kept
 
     return {"volumes_kept": list(_tries()(remove))}
 
 
 def discard(step: Step) -> Result:
     """Make sure that the target holds no copy, so that the source's may run again."""
-    runtime, facts = engine(step), workload_facts(step.workflow)
+    runtime, source = engine(step), source_facts(step.workflow)
 
     def remove() -> None:
         step.fence()
-        remove_copy(runtime, facts.name, facts.volumes)
+        remove_copies(runtime, [member.name for member in source.members], source.volumes)
 
     _tries()(remove)
     return {}
+
+
+def _remove_networks(runtime: CheckpointRuntime, workflow: Workflow, source: SourceFacts) -> None:
+    """A project's networks go with it, those that nothing else uses."""
+    if workflow.group is not GroupKind.PROJECT:
+        return
+    joined = (network for member in source.members for network in member.container.networks)
+    for name in {attachment.network.name for attachment in joined}:
+        with suppress(NetworkInUseError, NetworkNotFoundError):
+            if runtime.network(name).labels.get(PROJECT_LABEL) == workflow.workload:
+                runtime.remove_network(name)
 
 
 def _tries() -> Retrying:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import structlog
 
 from runtime import (
@@ -11,15 +14,15 @@ from runtime import (
     VolumeExistsError,
 )
 from tasks.step import Step
-from tasks.units.engine import lookup, remove_copy
+from tasks.units.engine import lookup, remove_copies
 
 log = structlog.get_logger()
 
 
 def take_target(
-    step: Step, runtime: CheckpointRuntime, name: str, volumes: tuple[str, ...]
+    step: Step, runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str]
 ) -> None:
-    """Make sure that the target has nothing of this name, then mark it as touched.
+    """Make sure that the target has nothing of these names, then mark it as touched.
 
     Before the mark anything there belongs to someone else and is refused; after it, whatever is
     there is a leftover of this workflow's earlier try and is removed. Raises
@@ -27,19 +30,35 @@ def take_target(
     """
     if step.workflow.target_touched:
         step.fence()
-        remove_copy(runtime, name, volumes)
+        remove_copies(runtime, names, volumes)
         return
-    if lookup(runtime, name) is not None:
-        raise ContainerExistsError(name)
+    for name in names:
+        if lookup(runtime, name) is not None:
+            raise ContainerExistsError(name)
     for volume in volumes:
         if runtime.volume_exists(volume):
             raise VolumeExistsError(volume)
     step.note(target_touched=True)
 
 
-def clean_up(runtime: CheckpointRuntime, name: str, volumes: tuple[str, ...]) -> None:
-    """Remove a failed try's copy as far as the engine lets us; the next rung does it again."""
+@contextmanager
+def leaving_nothing(
+    step: Step, runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str]
+) -> Iterator[None]:
+    """Remove what a failed try made, as far as the engine lets us; the next rung does it again.
+
+    Not when the step was taken away: what is here under these names may be another's by now.
+    """
     try:
-        remove_copy(runtime, name, volumes)
+        yield
+    except Exception:
+        if step.still_ours():
+            _clean_up(runtime, names, volumes)
+        raise
+
+
+def _clean_up(runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str]) -> None:
+    try:
+        remove_copies(runtime, names, volumes)
     except RuntimeEngineError as error:
-        log.warning("leftovers stay until the next try", container=name, reason=str(error))
+        log.warning("leftovers stay until the next try", containers=names, reason=str(error))

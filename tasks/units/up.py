@@ -29,9 +29,10 @@ from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check, lookup, wait_healthy
 from tasks.units.images import load_image
+from tasks.units.members import manifests, volumes_of
 from tasks.units.streams import IteratorFile, pieces
 from tasks.units.surroundings import ensure_networks, ensure_volumes
-from tasks.units.target import clean_up, take_target
+from tasks.units.target import leaving_nothing, take_target
 
 log = structlog.get_logger()
 HOPELESS = (ContainerExistsError, ImageNotFoundError, UnsupportedOptionError)
@@ -54,31 +55,37 @@ def up(step: Step) -> Result:
         before_sleep=told,
         reraise=True,
     )
-    container = tries(_up_from_archive if step.workflow.kind is Kind.MIGRATE else _up_new, step)
-    return {"container_id": container, "attempts": tries.statistics.get("attempt_number", 1)}
+    containers = tries(_up_from_archive if step.workflow.kind is Kind.MIGRATE else _up_new, step)
+    return {
+        "container_ids": list(containers),
+        "attempts": tries.statistics.get("attempt_number", 1),
+    }
 
 
-def _up_from_archive(step: Step) -> str:
+def _up_from_archive(step: Step) -> list[str]:
     runtime = engine(step)
     runtime.ping()
-    manifest = step.context.archives.manifest(step.workflow.checkpoint_id)
-    take_target(step, runtime, manifest.workload, manifest.volumes)
-    try:
-        load_image(step, manifest.image.name, manifest.image.id)
-        spec = RunSpec.model_validate(manifest.spec)
-        ensure_networks(runtime, spec, manifest.networks)
-        ensure_volumes(runtime, spec, manifest.volume_specs)
-        container = runtime.run(spec)
-        _fill_volumes(step, runtime, container, manifest, spec)
-        runtime.start(container)
-        wait_healthy(step, container, restored=False)
-    except Exception:
-        clean_up(runtime, manifest.workload, manifest.volumes)
-        raise
+    found = manifests(step)
+    names, volumes = [manifest.workload for manifest in found], volumes_of(found)
+    take_target(step, runtime, names, volumes)
+    with leaving_nothing(step, runtime, names, volumes):
+        return [_started(step, runtime, manifest) for manifest in found]
+
+
+def _started(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifest) -> str:
+    """Start one; who comes after it may depend on its health."""
+    load_image(step, manifest.image.name, manifest.image.id)
+    spec = RunSpec.model_validate(manifest.spec)
+    ensure_networks(runtime, spec, manifest.networks)
+    ensure_volumes(runtime, spec, manifest.volume_specs)
+    container = runtime.run(spec)
+    _fill_volumes(step, runtime, container, manifest, spec)
+    runtime.start(container)
+    wait_healthy(step, container, restored=False)
     return container
 
 
-def _up_new(step: Step) -> str:
+def _up_new(step: Step) -> list[str]:
     runtime = engine(step)
     spec = RunSpec.model_validate_json(step.context.records.payload(step.workflow.id))
     if lookup(runtime, spec.name) is not None:
@@ -87,13 +94,11 @@ def _up_new(step: Step) -> str:
     ensure_networks(runtime, spec)
     ensure_volumes(runtime, spec)
     container = runtime.run(spec)
-    try:
+    # never its volumes: they may have been there before
+    with leaving_nothing(step, runtime, [container], ()):
         runtime.start(container)
         wait_healthy(step, container, restored=False)
-    except Exception:
-        clean_up(runtime, container, ())  # never its volumes: they may have been there before
-        raise
-    return container
+    return [container]
 
 
 def _fill_volumes(
@@ -104,11 +109,15 @@ def _fill_volumes(
     spec: RunSpec,
 ) -> None:
     """Unpack the archive's volumes in the created container, in one pass over the archive."""
-    targets = {f"volumes/{m.source}.tar": m.target for m in spec.mounts if m.type == "volume"}
+    targets = {
+        f"volumes/{mount.source}.tar": mount.target
+        for mount in spec.mounts
+        if mount.type == "volume" and mount.source in manifest.volumes
+    }
     if not targets:
         return
     runtime.initialize(container)
-    chunks = step.context.archives.read(manifest.archive, progress=step.progress)
+    chunks = step.read(manifest.archive)
     for path, content in _members(chunks):
         if path in targets:
             runtime.put_archive(container, targets[path], content)

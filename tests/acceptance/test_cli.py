@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_without_any_settings_the_next_step_is_named(podferry: Run) -> None:
         (("ps", "--redis", "nonsense"), "redis://HOST:PORT/0"),
         (("worker", "--redis", NOWHERE), "--host NAME, --control, or both"),
         (("worker", "--host", "UPPER", "--redis", NOWHERE), "host"),
+        (("worker", "--control", "--bwlimit", "fast"), "bwlimit: it must be NUMBER"),
+        (("dev", "--bwlimit", "0"), "bwlimit: it must be NUMBER"),
         (("up", "web", "--name", "w", "--host", "a", "-v", "oops"), "--volume wants"),
         (("up", "web", "--name", "w", "--host", "a", "-p", "oops"), "--publish wants"),
         (("up", "web", "--name", "w", "--host", "a", "-e", "oops"), "--env wants"),
@@ -121,6 +124,24 @@ def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
         done = podferry(*words)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
+
+
+def test_keys_are_made_listed_and_never_shown(podferry: Run, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    here = {"PODFERRY_KEY_FILE": str(file)}
+
+    assert "podferry keys new" in complaint(podferry("keys", "ls", **here))
+    made = [podferry("keys", "new", **here).stdout.split()[1] for _ in range(2)]
+    listed = podferry("keys", "ls", "-o", "json", **here).stdout
+
+    assert [(key["id"], key["current"]) for key in json.loads(listed)] == [
+        (made[0], False),
+        (made[1], True),
+    ]
+    table = podferry("keys", "ls", **here).stdout
+    assert all(key_id in table for key_id in made)
+    for key in json.loads(file.read_text())["keys"]:
+        assert key["secret"] not in listed + table
 
 
 def test_documented_commands_and_options_exist(podferry: Run) -> None:
@@ -144,7 +165,8 @@ def test_documented_make_targets_exist() -> None:
 
 
 def test_settings_are_documented() -> None:
-    text = (ROOT / "docs" / "operating.md").read_text()
+    documents = [ROOT / "docs" / name for name in ("operating.md", "storage.md")]
+    text = "".join(document.read_text() for document in documents)
     for name in Settings.model_fields:
         assert f"`PODFERRY_{name.upper()}`" in text, name
 

@@ -29,7 +29,7 @@ from runtime import (
 from runtime.fake_state import FakeContainer
 from storage import ObjectStore, open_objects
 from tests.lab import Lab, lab
-from tests.services import MinioServer, minio_server
+from tests.services import S3Server, minio_server, versitygw_server
 
 CONTAINERFILE = """\
 FROM scratch
@@ -167,22 +167,29 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 
 @pytest.fixture(scope="session")
-def minio() -> Iterator[MinioServer]:
+def minio() -> Iterator[S3Server]:
     with minio_server() as server:
         yield server
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("s3", marks=pytest.mark.integration)])
+@pytest.fixture(scope="session")
+def versitygw() -> Iterator[S3Server]:
+    with versitygw_server() as server:
+        yield server
+
+
+S3_SERVERS = [pytest.param(name, marks=pytest.mark.integration) for name in ("minio", "versitygw")]
+
+
+@pytest.fixture(params=["memory", "local", *S3_SERVERS])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    if request.param == "s3":
-        minio: MinioServer = request.getfixturevalue("minio")
-        store = open_objects(
-            f"{minio.url('contract')}/{secrets.token_hex(4)}",
-            access_key=minio.access_key,
-            secret_key=minio.secret_key,
-        )
+    if request.param == "memory":
+        store = open_objects("memory://")
+    elif request.param == "local":
+        store = open_objects(tmp_path.as_uri())
     else:
-        store = open_objects("memory://" if request.param == "memory" else tmp_path.as_uri())
+        server: S3Server = request.getfixturevalue(request.param)
+        store = server.objects(f"contract/{secrets.token_hex(4)}")
     store.check()
     with contextlib.closing(store):
         yield store

@@ -1,6 +1,9 @@
 """What the archive store promises, whatever object store lies below it."""
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -9,12 +12,17 @@ from storage import (
     ArchiveDamagedError,
     ArchiveStore,
     CheckpointNotFoundError,
+    Key,
+    KeyMissingError,
     ManifestInvalidError,
     ObjectExistsError,
     ObjectStore,
+    StaticKeyring,
+    new_archive_prefix,
     new_checkpoint_id,
 )
 from tests.unit.storage.samples import (
+    KEYS,
     NOON,
     SECRET,
     chunked,
@@ -32,7 +40,7 @@ MISSING = "web/20261123T120000Z-000000"
 
 @pytest.fixture
 def archives(objects: ObjectStore) -> ArchiveStore:
-    return ArchiveStore(objects, part_bytes=PART)
+    return ArchiveStore(objects, keys=KEYS, part_bytes=PART)
 
 
 def keys(objects: ObjectStore, prefix: str = "") -> list[str]:
@@ -45,15 +53,18 @@ def test_stream_comes_back(archives: ArchiveStore, objects: ObjectStore) -> None
     assert b"".join(archives.read(archive)) == RAW
     assert archive.raw_size == len(RAW)
     assert archive.size < len(RAW)
+    parts = range(-(-archive.size // PART))
     assert keys(objects) == [
-        f"some/prefix/parts/{number:06d}" for number in range(len(archive.parts))
+        "some/prefix/header.json",
+        *(f"some/prefix/parts/{number:06d}" for number in parts),
     ]
 
 
 def test_reading_follows_the_archive_not_the_settings(objects: ObjectStore) -> None:
-    archive = ArchiveStore(objects, part_bytes=PART, codec="none").write("prefix", [RAW])
+    other = ArchiveStore(objects, keys=KEYS, part_bytes=PART, compression="none")
+    archive = other.write("prefix", [RAW])
 
-    assert b"".join(ArchiveStore(objects, codec="zstd").read(archive)) == RAW
+    assert b"".join(ArchiveStore(objects, keys=KEYS).read(archive)) == RAW
 
 
 def test_failing_source_leaves_nothing(archives: ArchiveStore, objects: ObjectStore) -> None:
@@ -71,13 +82,13 @@ def test_missing_part_is_damage(archives: ArchiveStore, objects: ObjectStore) ->
     archive = archives.write("prefix", [RAW])
     objects.delete("prefix/parts/000002")
 
-    with pytest.raises(ArchiveDamagedError, match="part 2 is missing"):
+    with pytest.raises(ArchiveDamagedError, match="parts/000002 is missing"):
         list(archives.read(archive))
 
 
 def test_checkpoint_exists_once_published(archives: ArchiveStore) -> None:
     checkpoint_id = new_checkpoint_id("web", NOON)
-    archive = archives.write(f"checkpoints/{checkpoint_id}", [RAW])
+    archive = archives.write(new_archive_prefix(f"checkpoints/{checkpoint_id}"), [RAW])
     assert archives.checkpoints() == []
     with pytest.raises(CheckpointNotFoundError):
         archives.manifest(checkpoint_id)
@@ -130,7 +141,7 @@ def test_listing_is_newest_first(archives: ArchiveStore) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b"not JSON", b"\xff\xfe", b"[]", b'{"version": 2}', b'{"version": 1}'],
+    [b"", b"not JSON", b"\xff\xfe", b"[]", b'{"version": 2}', b'{"version": 1, "id": "web"}'],
 )
 def test_damaged_manifest_does_not_hide_the_others(
     archives: ArchiveStore, objects: ObjectStore, caplog: pytest.LogCaptureFixture, damage: bytes
@@ -156,18 +167,59 @@ def test_manifest_under_another_id_is_invalid(archives: ArchiveStore, objects: O
         archives.manifest(MISSING)
 
 
-def test_invalid_manifest_does_not_show_its_spec(
-    archives: ArchiveStore, objects: ObjectStore
-) -> None:
+def test_a_manifest_of_version_1_is_refused(archives: ArchiveStore, objects: ObjectStore) -> None:
     manifest = store_checkpoint(archives)
-    data = manifest.model_dump_json().replace('"PASSWORD"', "PASSWORD").encode()
+    data = manifest.model_dump_json().replace('"version":2', '"version":1').encode()
     objects.put(f"checkpoints/{manifest.id}/manifest.json", data)
 
-    with pytest.raises(ManifestInvalidError) as invalid:
+    with pytest.raises(ManifestInvalidError, match="version") as invalid:
         archives.manifest(manifest.id)
 
     assert SECRET in data.decode()
     assert SECRET not in f"{invalid.value} {invalid.value.__cause__}"
+
+
+def test_a_checkpoint_whose_key_is_missing_does_not_hide_the_others(
+    archives: ArchiveStore, objects: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = Key(id="new", created=NOON, secret=bytes(range(32, 64)))
+    rotated = ArchiveStore(objects, keys=StaticKeyring(KEYS.current(), new), part_bytes=PART)
+    old, newer = store_checkpoint(archives), store_checkpoint(rotated)
+
+    assert archives.checkpoints() == [old]
+    assert newer.id in caplog.text
+    with pytest.raises(KeyMissingError, match="key new is not in"):
+        archives.manifest(newer.id)
+    assert sorted(m.id for m in rotated.checkpoints()) == sorted([old.id, newer.id])
+    assert b"".join(rotated.read(old.archive)) == b"state"
+
+
+def test_an_archive_is_read_while_it_is_written(archives: ArchiveStore) -> None:
+    checkpoint_id, raw = new_checkpoint_id("web", NOON), noise(12 << 20)
+    prefix = new_archive_prefix(f"checkpoints/{checkpoint_id}")
+    arrived, deadline = threading.Event(), time.monotonic() + 60
+    found = bytearray()
+
+    def alive() -> None:
+        assert time.monotonic() < deadline
+
+    def source() -> Iterator[bytes]:
+        yield raw[: 10 << 20]
+        assert arrived.wait(60)
+        yield raw[10 << 20 :]
+
+    def read() -> None:
+        for piece in archives.follow(checkpoint_id, prefix, alive=alive):
+            found.extend(piece)
+            arrived.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        archive = archives.write(prefix, source())
+        archives.publish(manifest_of(archive, checkpoint_id))
+        reading.result(60)
+
+    assert found == raw
 
 
 def test_deleting_takes_all_of_one_checkpoint(archives: ArchiveStore, objects: ObjectStore) -> None:
@@ -209,4 +261,4 @@ def test_racing_image_writers_do_not_mix(archives: ArchiveStore, objects: Object
     assert slow.names == ("fast",)
     assert slow == archives.image(IMAGE)
     assert b"".join(archives.read(slow.archive)) == RAW[::-1]
-    assert len(keys(objects)) == len(slow.archive.parts) + 1
+    assert len(keys(objects)) == -(-slow.archive.size // PART) + 2

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage import ObjectExistsError, ObjectNotFoundError, ObjectStore
+from storage import ObjectExistsError, ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 
 pytestmark = pytest.mark.contract
 WRITERS = 8
@@ -70,6 +70,26 @@ def test_missing_object_is_not_found(objects: ObjectStore) -> None:
         with pytest.raises(ObjectNotFoundError) as missing:
             objects.get(key)
         assert missing.value.key == key
+
+
+@pytest.mark.parametrize("content", [b"", b"data", bytes(1 << 20)])
+def test_limit_is_on_the_size_of_the_content(objects: ObjectStore, content: bytes) -> None:
+    objects.put("a/b", content)
+
+    assert objects.get("a/b", max_bytes=len(content)) == content
+    if content:
+        with pytest.raises(ObjectTooLargeError) as refusal:
+            objects.get("a/b", max_bytes=len(content) - 1)
+        assert (refusal.value.key, refusal.value.max_bytes) == ("a/b", len(content) - 1)
+    assert objects.get("a/b") == content
+
+
+def test_sweep_spares_objects(objects: ObjectStore) -> None:
+    objects.put("a/b", b"data")
+
+    assert not objects.sweep(before=datetime.now(UTC) + timedelta(days=1))
+
+    assert objects.get("a/b") == b"data"
 
 
 def test_deleted_object_is_gone_and_stays_gone(objects: ObjectStore) -> None:

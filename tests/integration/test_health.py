@@ -15,7 +15,7 @@ from runtime import (
     Mount,
     RestoreSpec,
 )
-from storage import ArchiveStore, MemoryObjectStore
+from storage import UNENCRYPTED, ArchiveStore, MemoryObjectStore
 from tasks.context import Context
 from tasks.errors import UnhealthyError
 from tasks.models import Kind, Unit, new_workflow
@@ -65,7 +65,7 @@ def wait(fleet: Fleet) -> Iterator[Callable[..., None]]:
     redis = FakeRedis(protocol=2)
     context = Context(
         records=Records(redis),
-        archives=ArchiveStore(MemoryObjectStore()),
+        archives=ArchiveStore(MemoryObjectStore(), keys=UNENCRYPTED),
         runtime=fleet.runtime("a"),
     )
     workflow = new_workflow(Kind.UP, "web", target="a")

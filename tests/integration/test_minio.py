@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tenacity import wait_none
 
 from storage import (
     ArchiveStore,
@@ -15,33 +16,36 @@ from storage import (
     StoreUnavailableError,
     open_objects,
 )
-from tests.services import MinioServer, free_port, minio_server
-from tests.unit.storage.samples import noise, store_checkpoint
+from storage.s3 import _PATIENCE
+from tests.services import S3Server, free_port, minio_server
+from tests.unit.storage.samples import KEYS, noise, store_checkpoint
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 PART = 1 << 20
 
 
 @pytest.fixture
-def minio() -> Iterator[MinioServer]:
+def minio() -> Iterator[S3Server]:
     with minio_server() as server:
         yield server
 
 
 @pytest.fixture
-def objects(minio: MinioServer) -> Iterator[ObjectStore]:
-    store = open_objects(
-        minio.url("podferry"), access_key=minio.access_key, secret_key=minio.secret_key
-    )
+def objects(minio: S3Server) -> Iterator[ObjectStore]:
+    store = minio.objects("podferry")
     store.check()
     with contextlib.closing(store):
         yield store
 
 
-def test_server_killed_during_an_upload_is_reported(
-    minio: MinioServer, objects: ObjectStore
-) -> None:
-    archives = ArchiveStore(objects, part_bytes=PART, codec="none")
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.s3._PATIENCE", _PATIENCE.copy(wait=wait_none()))
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_server_killed_during_an_upload_is_reported(minio: S3Server, objects: ObjectStore) -> None:
+    archives = ArchiveStore(objects, part_bytes=PART, keys=KEYS, compression="none")
     kept = store_checkpoint(archives)
 
     def source() -> Iterator[bytes]:
@@ -58,10 +62,9 @@ def test_server_killed_during_an_upload_is_reported(
     assert b"".join(archives.read(kept.archive)) == b"state"
 
 
-def test_server_killed_during_a_download_is_reported(
-    minio: MinioServer, objects: ObjectStore
-) -> None:
-    archives = ArchiveStore(objects, part_bytes=PART, codec="none")
+@pytest.mark.usefixtures("no_waiting")
+def test_server_killed_during_a_download_is_reported(minio: S3Server, objects: ObjectStore) -> None:
+    archives = ArchiveStore(objects, part_bytes=PART, keys=KEYS, compression="none")
     stream = archives.read(archives.write("prefix", [noise(20 * PART)]))
     next(stream)
 
@@ -71,7 +74,7 @@ def test_server_killed_during_a_download_is_reported(
         list(stream)
 
 
-def test_restarted_server_is_found_again(minio: MinioServer, objects: ObjectStore) -> None:
+def test_restarted_server_is_found_again(minio: S3Server, objects: ObjectStore) -> None:
     objects.put("key", b"data")
 
     minio.server.kill()
@@ -80,6 +83,7 @@ def test_restarted_server_is_found_again(minio: MinioServer, objects: ObjectStor
     assert objects.get("key") == b"data"
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_server_that_does_not_run_is_named() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     objects = open_objects(f"s3+{endpoint}/podferry", access_key="key", secret_key="secret")
@@ -88,17 +92,15 @@ def test_server_that_does_not_run_is_named() -> None:
         objects.check()
 
 
-def test_wrong_key_is_refused(minio: MinioServer) -> None:
-    objects = open_objects(minio.url("podferry"), access_key=minio.access_key, secret_key="wrong")
+def test_wrong_key_is_refused(minio: S3Server) -> None:
+    objects = minio.objects("podferry", secret_key="wrong")
 
     with contextlib.closing(objects), pytest.raises(StoreAccessError):
         objects.check()
 
 
-def test_missing_bucket_is_reported_until_check_creates_it(minio: MinioServer) -> None:
-    objects = open_objects(
-        minio.url("missing"), access_key=minio.access_key, secret_key=minio.secret_key
-    )
+def test_missing_bucket_is_reported_until_check_creates_it(minio: S3Server) -> None:
+    objects = minio.objects("missing")
 
     with contextlib.closing(objects):
         with pytest.raises(StoreConfigError, match="no existing bucket"):

@@ -46,14 +46,14 @@ def holds(registry: Registry, host: str, **states: str) -> None:
 def test_a_container_is_found_by_name_or_id(registry: Registry) -> None:
     holds(registry, "b", web="running")
     for name in ("web", "b" + "0" * 63, "b" + "0" * 11):
-        assert Locator(registry).locate(name, None)[0] == "b"
+        assert Locator(registry).locate(name, None).host == "b"
 
 
 def test_of_several_the_running_one_is_meant(registry: Registry) -> None:
     holds(registry, "a", web="exited")
     holds(registry, "b", web="running")
-    assert Locator(registry).locate("web", None)[0] == "b"
-    assert Locator(registry).locate("web", "a")[0] == "a"
+    assert Locator(registry).locate("web", None).host == "b"
+    assert Locator(registry).locate("web", "a").host == "a"
 
 
 def test_several_running_ones_need_a_host(registry: Registry) -> None:
@@ -93,12 +93,12 @@ def test_a_second_copy_is_refused(registry: Registry) -> None:
     holds(registry, "a", web="running")
     locator = Locator(registry)
     with pytest.raises(InvalidRequestError, match="a second copy"):
-        locator.refuse_copies("web", "b", replace=True)
+        locator.refuse_copies(("web",), "b", replace=True)
     with pytest.raises(InvalidRequestError, match="--replace"):
-        locator.refuse_copies("web", "a", replace=False)
-    locator.refuse_copies("web", "a", replace=True)
+        locator.refuse_copies(("web",), "a", replace=False)
+    locator.refuse_copies(("web",), "a", replace=True)
 
 
 def test_a_stopped_copy_elsewhere_is_no_hindrance(registry: Registry) -> None:
     holds(registry, "a", web="exited")
-    Locator(registry).refuse_copies("web", "b", replace=False)
+    Locator(registry).refuse_copies(("web",), "b", replace=False)

@@ -9,14 +9,18 @@ from storage import (
     ArchiveStore,
     CheckpointManifest,
     ImageRef,
+    Key,
     MemoryObjectStore,
+    StaticKeyring,
     StoreUnavailableError,
+    new_archive_prefix,
     new_checkpoint_id,
 )
 from storage.objects import Blob
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECRET = "hunter2-in-the-environment"
+KEYS = StaticKeyring(Key(id="sample", created=NOON, secret=bytes(range(32))))
 
 
 def noise(size: int, seed: int = 0) -> bytes:
@@ -49,7 +53,7 @@ def store_checkpoint(
     store: ArchiveStore, workload: str = "web", data: bytes = b"state", *, created: datetime = NOON
 ) -> CheckpointManifest:
     checkpoint_id = new_checkpoint_id(workload, created)
-    archive = store.write(f"checkpoints/{checkpoint_id}", [data])
+    archive = store.write(new_archive_prefix(f"checkpoints/{checkpoint_id}"), [data])
     manifest = manifest_of(archive, checkpoint_id, created=created)
     store.publish(manifest)
     return manifest

@@ -1,6 +1,6 @@
 from storage import ArchiveStore, MemoryObjectStore, ObjectExistsError
 from storage.objects import Blob
-from tests.unit.storage.samples import store_checkpoint
+from tests.unit.storage.samples import KEYS, store_checkpoint
 
 IMAGE = "sha256:" + "a" * 64
 
@@ -15,7 +15,7 @@ class LostAnswerObjectStore(MemoryObjectStore):
 
 
 def test_lost_answer_does_not_unpublish_a_checkpoint() -> None:
-    archives = ArchiveStore(LostAnswerObjectStore())
+    archives = ArchiveStore(LostAnswerObjectStore(), keys=KEYS)
 
     manifest = store_checkpoint(archives)
 
@@ -23,7 +23,7 @@ def test_lost_answer_does_not_unpublish_a_checkpoint() -> None:
 
 
 def test_lost_answer_does_not_delete_an_image() -> None:
-    archives = ArchiveStore(LostAnswerObjectStore())
+    archives = ArchiveStore(LostAnswerObjectStore(), keys=KEYS)
 
     image = archives.write_image(IMAGE, ["localhost/web:1"], [b"layers"])
 

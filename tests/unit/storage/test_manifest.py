@@ -3,13 +3,16 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import ValidationError
 
-from storage import Archive, CheckpointManifest, Part, new_checkpoint_id, workload_of
+from storage import (
+    Archive,
+    CheckpointManifest,
+    new_archive_prefix,
+    new_checkpoint_id,
+    workload_of,
+)
 from tests.unit.storage.samples import NOON, SECRET, manifest_of
 
-PART = Part(size=3, sha256="0" * 64)
-ARCHIVE = Archive(
-    prefix="checkpoints/web", codec="none", parts=(PART,), size=3, raw_size=3, raw_sha256="0" * 64
-)
+ARCHIVE = Archive(prefix="checkpoints/web", header_sha256="0" * 64, size=20, segments=1, raw_size=3)
 MANIFEST = manifest_of(ARCHIVE, "web/20261123T120000Z-1f9a0c")
 
 
@@ -34,11 +37,13 @@ def test_validation_error_does_not_show_the_spec() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 1},
+        {"version": 3},
         {"unknown": "field"},
         {"id": "web"},
         {"id": "other/20261123T120000Z-1f9a0c"},
         {"workload": "../web"},
+        {"parent": "db/20261123T120000Z-1f9a0c"},
         {"created": datetime(2026, 11, 23)},  # noqa: DTZ001 # the point
     ],
     ids=str,
@@ -50,7 +55,7 @@ def test_wrong_manifest_is_refused(change: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"prefix": "../elsewhere"}, {"size": 4}, {"codec": "rot13"}, {"raw_size": -1}],
+    [{"prefix": "../elsewhere"}, {"size": -1}, {"header_sha256": "0"}, {"raw_size": -1}],
     ids=str,
 )
 def test_wrong_archive_is_refused(change: dict[str, object]) -> None:
@@ -86,6 +91,15 @@ def test_checkpoint_ids_tell_their_workload_and_sort_by_time() -> None:
 def test_workload_must_be_a_container_name(workload: str) -> None:
     with pytest.raises(ValueError, match="not a checkpoint id"):
         new_checkpoint_id(workload, NOON)
+
+
+def test_each_try_has_a_prefix_of_its_own() -> None:
+    first, second = (new_archive_prefix("checkpoints/web/1") for _ in range(2))
+
+    assert first != second
+    assert first.startswith("checkpoints/web/1/")
+    with pytest.raises(ValueError, match="not an object key"):
+        new_archive_prefix("../web")
 
 
 def test_checkpoint_id_needs_a_time_zone() -> None:

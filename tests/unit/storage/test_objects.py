@@ -12,8 +12,8 @@ class CarelessObjectStore(MemoryObjectStore):
 
 
 class ForgetfulObjectStore(MemoryObjectStore):
-    def get(self, key: str) -> bytes:
-        return super().get(key)[:-1]
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        return super().get(key, max_bytes=max_bytes)[:-1]
 
 
 def test_store_that_ignores_conditions_is_refused() -> None:

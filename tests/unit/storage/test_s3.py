@@ -3,25 +3,34 @@
 import io
 import logging
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, SSLError
 from botocore.httpsession import URLLib3Session
 
 from storage import (
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
     StorageError,
     StoreAccessError,
+    StoreBusyError,
+    StoreClockError,
     StoreConfigError,
+    StoreFullError,
     StoreUnavailableError,
 )
 from storage.s3 import S3ObjectStore
+from storage.s3_options import S3Options
 
 URL = "s3+http://minio.test:9000/podferry/site"
 SECRET = "hunter2hunter2hunter2"
+UNKNOWN = -1  # the length of an answer that comes in chunks
 
 
 class Body(io.BytesIO):
@@ -38,13 +47,24 @@ class Wire:
         self.answers: list[Callable[[str], AWSResponse]] = []
         self.requests: list[AWSPreparedRequest] = []
 
-    def answer(self, status: int, body: bytes = b"", *, length: int | None = None) -> None:
+    def answer(
+        self,
+        status: int,
+        body: bytes = b"",
+        *,
+        length: int | None = None,
+        date: datetime | None = None,
+    ) -> None:
         headers = HTTPHeaders()
-        headers["Content-Length"] = str(len(body) if length is None else length)
+        if length != UNKNOWN:
+            headers["Content-Length"] = str(len(body) if length is None else length)
+        if date:
+            headers["Date"] = format_datetime(date, usegmt=True)
         self.answers.append(lambda url: AWSResponse(url, status, headers, Body(body)))
 
-    def refuse(self, status: int, code: str) -> None:
-        self.answer(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+    def refuse(self, status: int, code: str, *, date: datetime | None = None) -> None:
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
+        self.answer(status, body.encode(), date=date)
 
     def fail(self, error: Exception) -> None:
         def answer(_: str) -> AWSResponse:
@@ -72,15 +92,19 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return wire
 
 
-@pytest.fixture
-def objects() -> S3ObjectStore:
+def store(endpoint: str | None = "http://minio.test:9000", **options: Any) -> S3ObjectStore:  # noqa: ANN401 - S3Options'
+    keys = {"access_key": "key", "secret_key": SECRET}
     return S3ObjectStore(
         bucket="podferry",
         prefix="site",
-        endpoint="http://minio.test:9000",
-        access_key="key",
-        secret_key=SECRET,
+        endpoint=endpoint,
+        options=S3Options(**{**keys, **options}),
     )
+
+
+@pytest.fixture
+def objects() -> S3ObjectStore:
+    return store()
 
 
 @pytest.mark.parametrize(
@@ -88,14 +112,20 @@ def objects() -> S3ObjectStore:
     [
         (404, "NoSuchKey", ObjectNotFoundError("a/b")),
         (404, "NoSuchBucket", StoreConfigError("object store URL", "podferry")),
+        (400, "AuthorizationHeaderMalformed", StoreConfigError("object store region", "another")),
+        (400, "InvalidStorageClass", StoreConfigError("object store storage class", "no such")),
+        (400, "KMS.NotFoundException", StoreConfigError("object store KMS key", "KMS.NotFound")),
+        (501, "NotImplemented", StoreConfigError("object store URL", "lacks")),
         (412, "PreconditionFailed", ObjectExistsError("a/b")),
         (403, "AccessDenied", StoreAccessError(URL, "AccessDenied")),
         (401, "Unauthorized", StoreAccessError(URL, "Unauthorized")),
         (400, "InvalidRequest", StoreAccessError(URL, "InvalidRequest")),
         (409, "ConditionalRequestConflict", StoreUnavailableError(URL, "Conflict")),
         (500, "InternalError", StoreUnavailableError(URL, "InternalError")),
-        (503, "SlowDown", StoreUnavailableError(URL, "SlowDown")),
-        (507, "XMinioStorageFull", StoreUnavailableError(URL, "XMinioStorageFull")),
+        (503, "SlowDown", StoreBusyError(URL, "SlowDown")),
+        (429, "TooManyRequests", StoreBusyError(URL, "TooManyRequests")),
+        (507, "XMinioStorageFull", StoreFullError(URL, "XMinioStorageFull")),
+        (403, "RequestTimeTooSkewed", StoreClockError(URL, 0)),
     ],
 )
 def test_refusals_become_our_errors(
@@ -106,8 +136,9 @@ def test_refusals_become_our_errors(
     with pytest.raises(type(expected)) as refusal:
         objects.get("a/b")
 
+    assert type(refusal.value) is type(expected)
     assert refusal.value.args[0] == expected.args[0]
-    assert expected.args[-1] in str(refusal.value)
+    assert str(expected.args[-1]) in f"{refusal.value} {refusal.value.args}"
     assert refusal.value.__cause__ is not None
 
 
@@ -126,7 +157,69 @@ def test_silence_is_tried_again_and_then_reported(
     with pytest.raises(StoreUnavailableError, match=r"minio\.test:9000"):
         objects.put("key", b"data")
 
-    assert len(wire.requests) == 5
+    assert len(wire.requests) == 8
+
+
+@pytest.mark.parametrize(
+    ("error", "setting"),
+    [
+        ("certificate verify failed [SSL: CERTIFICATE_VERIFY_FAILED]", "CA file"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "URL"),
+    ],
+)
+def test_handshake_that_a_setting_spoils_is_not_tried_again(
+    wire: Wire, objects: S3ObjectStore, error: str, setting: str
+) -> None:
+    wire.fail(SSLError(endpoint_url="https://minio.test:9000", error=OSError(error)))
+
+    with pytest.raises(StoreConfigError) as refusal:
+        objects.get("key")
+
+    assert refusal.value.setting == f"object store {setting}"
+    assert len(wire.requests) == 1
+
+
+def test_handshake_that_breaks_off_is_tried_again(wire: Wire, objects: S3ObjectStore) -> None:
+    wire.fail(SSLError(endpoint_url="https://minio.test:9000", error=OSError("EOF occurred")))
+    wire.answer(200, b"data")
+
+    assert objects.get("key") == b"data"
+
+
+@pytest.mark.parametrize(("status", "code"), [(507, "XMinioStorageFull"), (403, "AccessDenied")])
+def test_trouble_that_stays_is_not_tried_again(
+    wire: Wire, objects: S3ObjectStore, status: int, code: str
+) -> None:
+    wire.refuse(status, code)
+
+    with pytest.raises(StorageError):
+        objects.put("key", b"data")
+
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "Forbidden"])
+@pytest.mark.parametrize(
+    ("hours", "said"), [(1, "about 3... seconds .behind"), (-1, "about 3... seconds .ahead")]
+)
+def test_wrong_clock_is_measured(
+    wire: Wire, objects: S3ObjectStore, code: str, hours: int, said: str
+) -> None:
+    wire.refuse(403, code, date=datetime.now(UTC) + timedelta(hours=hours))
+
+    with pytest.raises(StoreClockError, match=said) as refusal:
+        objects.exists("key")
+
+    assert refusal.value.seconds == pytest.approx(-3600 * hours, abs=60)
+
+
+def test_right_clock_is_not_blamed(wire: Wire, objects: S3ObjectStore) -> None:
+    wire.refuse(403, "AccessDenied", date=datetime.now(UTC))
+
+    with pytest.raises(StoreAccessError) as refusal:
+        objects.get("key")
+
+    assert type(refusal.value) is StoreAccessError
 
 
 def test_short_trouble_goes_unnoticed(wire: Wire, objects: S3ObjectStore) -> None:
@@ -163,6 +256,74 @@ def test_upload_is_plain(wire: Wire, objects: S3ObjectStore) -> None:
     assert request.headers["If-None-Match"] == b"*"
     assert request.headers["X-Amz-Content-SHA256"] == b"UNSIGNED-PAYLOAD"
     assert not any("checksum" in name.lower() for name in request.headers)
+    assert not any("encryption" in name.lower() for name in request.headers)
+
+
+@pytest.mark.parametrize(
+    ("options", "headers"),
+    [
+        ({"sse": "AES256"}, {"x-amz-server-side-encryption": b"AES256"}),
+        (
+            {"sse": "aws:kms", "kms_key": "key-1"},
+            {
+                "x-amz-server-side-encryption": b"aws:kms",
+                "x-amz-server-side-encryption-aws-kms-key-id": b"key-1",
+            },
+        ),
+        ({"storage_class": "STANDARD_IA"}, {"x-amz-storage-class": b"STANDARD_IA"}),
+        ({"session_token": "token"}, {"X-Amz-Security-Token": b"token"}),
+    ],
+)
+def test_options_go_with_an_upload(
+    wire: Wire, options: dict[str, Any], headers: dict[str, bytes]
+) -> None:
+    wire.answer(200)
+
+    store(**options).put("key", b"data")
+
+    assert headers.items() <= dict(wire.requests[0].headers).items()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "addressing", "place"),
+    [
+        ("http://minio.test:9000", "auto", "http://minio.test:9000/podferry/"),
+        ("http://minio.test:9000", "path", "http://minio.test:9000/podferry/"),
+        ("http://minio.test:9000", "virtual", "http://podferry.minio.test:9000/"),
+        (None, "auto", "https://podferry.s3.amazonaws.com/"),
+        (None, "path", "https://s3.amazonaws.com/podferry/"),
+    ],
+)
+def test_addressing_decides_where_the_bucket_stands(
+    wire: Wire, endpoint: str | None, addressing: str, place: str
+) -> None:
+    wire.answer(200)
+
+    store(endpoint, addressing=addressing, region="us-east-1").put("key", b"data")
+
+    assert wire.requests[0].url.startswith(place)
+
+
+def test_answer_larger_than_wanted_is_not_read(wire: Wire, objects: S3ObjectStore) -> None:
+    wire.answer(200, b"data", length=1 << 60)
+
+    with pytest.raises(ObjectTooLargeError, match="1024 bytes"):
+        objects.get("key", max_bytes=1024)
+
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1024, True), (1025, False)])
+def test_answer_of_unknown_length_is_read_to_the_limit(
+    wire: Wire, objects: S3ObjectStore, size: int, fits: bool
+) -> None:
+    wire.answer(200, bytes(size), length=UNKNOWN)
+
+    if fits:
+        assert objects.get("key", max_bytes=1024) == bytes(size)
+    else:
+        with pytest.raises(ObjectTooLargeError):
+            objects.get("key", max_bytes=1024)
 
 
 def test_missing_credentials_are_reported(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +336,7 @@ def test_missing_credentials_are_reported(wire: Wire, monkeypatch: pytest.Monkey
 
 
 def test_bucket_is_created_in_the_region_of_the_settings(wire: Wire) -> None:
-    objects = S3ObjectStore(bucket="podferry", access_key="k", secret_key="s", region="eu-north-1")
+    objects = store(None, region="eu-north-1")
     wire.answer(404)
     wire.refuse(409, "OperationAborted")
 

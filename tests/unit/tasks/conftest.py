@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from fakeredis import FakeRedis
 
-from storage import ArchiveStore, MemoryObjectStore
+from storage import UNENCRYPTED, ArchiveStore, MemoryObjectStore
 from tasks.context import Context
 from tasks.records import Records
 
@@ -24,4 +24,5 @@ def records(redis: FakeRedis) -> Records:
 
 @pytest.fixture
 def context(records: Records) -> Context:
-    return Context(records=records, archives=ArchiveStore(MemoryObjectStore()))
+    archives = ArchiveStore(MemoryObjectStore(), keys=UNENCRYPTED)
+    return Context(records=records, archives=archives)

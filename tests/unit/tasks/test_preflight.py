@@ -9,6 +9,14 @@ from fakeredis import FakeRedis
 
 from runtime import Canary, CanaryState, ContainerState, Severity
 from runtime.preflight.facts import PathKind, ProcessFacts
+from storage import (
+    UNENCRYPTED,
+    ArchiveStore,
+    Key,
+    KeyMissingError,
+    MemoryObjectStore,
+    StaticKeyring,
+)
 from tasks.context import Context
 from tasks.facts import findings_of
 from tasks.models import EventType, Kind, Options, Outcome, Unit, Workflow, new_workflow
@@ -50,6 +58,25 @@ def untouched(world: World, memory: bytes) -> bool:
     source = world.on("a")
     assert source is not None
     return (source.state, source.memory) == (ContainerState.RUNNING, memory)
+
+
+class OtherKeys(StaticKeyring):
+    """The target has not what the source seals with."""
+
+    def find(self, key_id: str) -> Key:
+        raise KeyMissingError(key_id, "key file /b/keys.json")
+
+
+def test_a_target_without_the_source_s_key_is_refused_untouched(world: World) -> None:
+    memory = world.start_web().memory
+    archives = ArchiveStore(MemoryObjectStore(), keys=OtherKeys(UNENCRYPTED.current()))
+    apart = World(replace(world.context, archives=archives), hosts=world.hosts)
+
+    ended = apart.migrate()
+
+    assert ended.outcome is Outcome.UNTOUCHED
+    assert "key none is not in key file /b/keys.json" in ended.reason
+    assert untouched(apart, memory)
 
 
 def test_a_question_changes_nothing_and_frees_the_workload(world: World) -> None:

@@ -58,6 +58,18 @@ def test_a_step_is_claimed_run_and_recorded(context: Context, workflow: Workflow
     assert types(context, workflow) == [EventType.STARTED, EventType.PROGRESS, EventType.DONE]
 
 
+def test_a_reader_is_told_how_much_there_is(context: Context, workflow: Workflow) -> None:
+    archive = context.archives.write("some/archive", [b"data"])
+
+    def unit(step: Step) -> Result:
+        assert b"".join(step.read(archive)) == b"data"
+        return {}
+
+    run_step(context, workflow.id, 0, 1, unit)
+    events = [event for _, event in context.records.events(workflow.id, wait_seconds=0)]
+    assert [(e.bytes, e.total) for e in events if e.type is EventType.PROGRESS] == [(4, 4)]
+
+
 def test_a_repeated_message_returns_the_recorded_result(
     context: Context, workflow: Workflow
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from storage import StoreConfigError
+from storage import ObjectStore, StoreConfigError
 from workers.settings import (
     Settings,
     dev_state_dir,
@@ -63,3 +63,95 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_that_is_not_configured_is_named() -> None:
     with pytest.raises(StoreConfigError, match="store"):
         load_settings().archives()
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("1", 1),
+        ("512k", 512 << 10),
+        ("50M", 50 << 20),
+        (" 1.5m ", 3 << 19),
+        ("1G", 1 << 30),
+        ("off", None),
+        ("OFF", None),
+    ],
+)
+def test_a_bandwidth_limit_is_bytes_a_second(
+    monkeypatch: pytest.MonkeyPatch, text: str, rate: int | None
+) -> None:
+    monkeypatch.setenv("PODFERRY_BWLIMIT", text)
+    assert load_settings().bwlimit == rate
+    monkeypatch.setenv("PODFERRY_BWLIMIT", "1")
+    assert load_settings(bwlimit=text).bwlimit == rate
+
+
+@pytest.mark.parametrize("text", ["0", "0.1", "-1", "M", "1.M", "1 M", "1MB", "1T", "1e9", "0x1"])
+def test_another_bandwidth_limit_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("PODFERRY_BWLIMIT", text)
+    with pytest.raises(ValidationError, match="bwlimit") as refused:
+        load_settings()
+    assert "as 50M, or off" in str(refused.value)
+
+
+def test_an_empty_variable_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"PODFERRY_{name.upper()}", "")
+    assert load_settings() == Settings.model_construct()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting"),
+    [
+        ("SESSION_TOKEN", "s3cret", "session token"),
+        ("REGION", "a b", "region"),
+        ("ADDRESSING", "virtual", "addressing"),
+        ("CA_FILE", "/nowhere/ca.pem", "CA file"),
+        ("KMS_KEY", "key", "KMS key"),
+        ("STORAGE_CLASS", "GLACIER", "storage class"),
+    ],
+)
+def test_settings_of_the_store_reach_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, setting: str
+) -> None:
+    monkeypatch.setenv("PODFERRY_STORE_URL", "s3+http://127.0.0.1:9000/podferry")
+    load_settings().archives()
+    monkeypatch.setenv(f"PODFERRY_STORE_{variable}", value)
+    with pytest.raises(StoreConfigError, match=f"the object store {setting} setting") as refused:
+        load_settings().archives()
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_server_s_encryption_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODFERRY_STORE_URL", "memory://")
+    monkeypatch.setenv("PODFERRY_STORE_SSE", "aws:kms")
+    with pytest.raises(StoreConfigError, match="SSE"):
+        load_settings().archives()
+
+
+@pytest.mark.parametrize("variable", ["ADDRESSING", "SSE"])
+def test_a_word_that_is_none_of_the_choices_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(f"PODFERRY_STORE_{variable}", "sometimes")
+    with pytest.raises(ValidationError, match=f"store_{variable.lower()}"):
+        load_settings()
+
+
+def test_a_bandwidth_limit_reaches_the_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limits = []
+
+    def note(objects: ObjectStore, rate: int) -> ObjectStore:
+        limits.append((objects.url, rate))
+        return objects
+
+    monkeypatch.setattr("workers.settings.limit_bandwidth", note)
+    settings = load_settings(store_url=tmp_path.as_uri())
+    settings.archives()
+    assert limits == []
+    settings.model_copy(update={"bwlimit": 1 << 20}).archives()
+    assert limits == [(tmp_path.as_uri(), 1 << 20)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from runtime.fidelity.host import seen_by_engine
+from runtime.host import seen_by_engine
 
 
 def test_a_directory_is_seen_through_whoever_listens(tmp_path: Path) -> None:

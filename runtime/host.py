@@ -1,10 +1,12 @@
-"""The host's files as the engine sees them, whatever namespaces lie between it and this process."""
+"""The engine's process, and the host's files as it sees them, whatever namespaces lie between."""
 
 from __future__ import annotations
 
 import os
 import socket as sockets
 import struct
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 _CREDENTIALS = struct.Struct("3i")  # process, user and group id: unix(7), SO_PEERCRED
@@ -21,14 +23,28 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
     Every thread of it is tried: Podman unpacks archives in a thread that has changed its root for
     good, and where this was the first thread, the process's own root shows a container's files.
     """
-    threads = sorted(Path(f"/proc/{_listener(socket)}/task").glob("*/root"))
+    threads = sorted(Path(f"/proc/{listener(socket)}/task").glob("*/root"))
     for place in (*(root / path.lstrip("/") for root in threads), Path(path)):
         if os.access(place, os.R_OK | os.X_OK):
             return place
     return None
 
 
-def _listener(socket: str) -> int:
+def network_of_engine(socket: str) -> Path | None:
+    """Find the network namespace of the process that listens on ``socket``; None if unseen.
+
+    It is the one that most of its threads are in: Podman enters a container's in a thread of its
+    own, and where that was the first thread, it never comes back.
+    """
+    threads = sorted(Path(f"/proc/{listener(socket)}/task").glob("*/ns/net"))
+    found: Counter[Path] = Counter()
+    with suppress(OSError):
+        found.update(thread.readlink() for thread in threads)
+    most = {place for place, _ in found.most_common(1)}
+    return next((thread for thread in threads if thread.readlink() in most), None)
+
+
+def listener(socket: str) -> int:
     """The process that listens on ``socket``, as our process ids go; 0 if it has none."""
     with sockets.socket(sockets.AF_UNIX) as connection:
         # The kernel's own limit: Python's would end at once where the engine's queue is full.

@@ -1,0 +1,43 @@
+"""Commands for the keys that archives are sealed with. They show ids, never a key."""
+
+from __future__ import annotations
+
+import typer
+
+from podferry.cli.common import Output, OutputOption, moment, print_json, print_table
+from workers.settings import load_settings
+
+keys = typer.Typer(
+    no_args_is_help=True, help="The keys that archives are sealed with, in this host's key file."
+)
+
+
+@keys.command("ls")
+def ls(output: OutputOption = Output.TABLE) -> None:
+    """List the keys, the current one last."""
+    found = load_settings().key_ring().keys()
+    if output is Output.JSON:
+        print_json(
+            [
+                {**key.model_dump(mode="json", exclude={"secret"}), "current": key is found[-1]}
+                for key in found
+            ]
+        )
+        return
+    rows = [(key.id, moment(key.created), "current" if key is found[-1] else "") for key in found]
+    print_table("", ("key", "created", ""), rows)
+
+
+@keys.command("new")
+def new() -> None:
+    """Add a key and make it the current one; what exists is still read with the older ones.
+
+    The key file is made when there is none. Copy it to every host before the next move.
+    """
+    file = load_settings().key_ring()
+    typer.echo(f"key {file.add().id} is now the current one in {file.path}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(keys, name="keys")

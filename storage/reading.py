@@ -1,0 +1,155 @@
+"""Parts to streams: verified before a byte goes on, also while they are still being written."""
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor
+
+from storage.errors import ArchiveDamagedError, ObjectNotFoundError, ObjectTooLargeError
+from storage.frames import decode
+from storage.header import Header, header_key, load_header, part_key
+from storage.keys import Keyring
+from storage.manifest import Archive
+from storage.objects import ObjectStore
+from storage.sealed import RECORD_LIMIT, open_record
+from storage.segments import Opener
+from storage.streams import ordered_map, worker_pool
+from storage.throttle import Throttle
+from storage.transfer import Meter, Progress
+
+Alive = Callable[[], None]
+Published = Callable[[], Archive | None]
+
+_FIRST_WAIT_SECONDS = 0.01
+_LONGEST_WAIT_SECONDS = 0.3
+
+
+class Reader:
+    """Reads archives; at most (`parallel` + 2) times their part size is in memory."""
+
+    def __init__(self, objects: ObjectStore, keys: Keyring, *, parallel: int) -> None:
+        self._objects = objects
+        self._keys = keys
+        self._parallel = parallel
+        self._throttle = Throttle(parallel)
+
+    def read(self, archive: Archive, progress: Progress | None) -> Generator[bytes, None, None]:
+        """See ArchiveStore.read."""
+        return self.follow(archive.prefix, lambda: archive, lambda: None, progress)
+
+    def follow(
+        self, prefix: str, published: Published, alive: Alive, progress: Progress | None
+    ) -> Generator[bytes, None, None]:
+        """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
+        source = _Source(self._objects, self._throttle, prefix, published, alive)
+        header, sha256 = self._open_header(prefix, source.header())
+        archive = published()
+        if archive and (archive.prefix, archive.header_sha256) != (prefix, sha256):
+            raise ArchiveDamagedError(prefix, "its header is not the one that its manifest names")
+        opener, meter, last = Opener(header), Meter(progress), b""
+        # does not wait: a slow server must not delay a caller that has stopped reading
+        with worker_pool(self._parallel, "get", wait=False) as pool:
+            numbers = _expected_parts(archive, header)
+            parts = source.parts(pool, numbers, header.part_bytes, ahead=self._parallel)
+            for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
+                if last:
+                    yield last
+                last = piece
+        found = Archive(
+            prefix=prefix,
+            header_sha256=sha256,
+            size=opener.size,
+            segments=opener.segments,
+            raw_size=meter.size,
+        )
+        if source.archive() != found:
+            raise ArchiveDamagedError(prefix, "it does not agree with its manifest")
+        if last:
+            yield last
+
+    def _open_header(self, prefix: str, data: bytes) -> tuple[Header, str]:
+        try:
+            body = open_record("archive", prefix, data, self._keys)
+        except ValueError as error:
+            raise ArchiveDamagedError(prefix, f"its header: {error}") from error
+        return load_header(prefix, body)
+
+
+class _Source:
+    """The stored objects of one archive, each waited for as long as its writer is alive."""
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        throttle: Throttle,
+        prefix: str,
+        published: Published,
+        alive: Alive,
+    ) -> None:
+        self._objects = objects
+        self._throttle = throttle
+        self._prefix = prefix
+        self._published = published
+        self._alive = alive
+
+    def header(self) -> bytes:
+        """The sealed header."""
+        return self._await(header_key(self._prefix), RECORD_LIMIT)
+
+    def parts(
+        self, pool: Executor, numbers: Iterable[int], max_bytes: int, *, ahead: int
+    ) -> Iterator[bytes]:
+        """The parts in order; those that are there already are fetched ahead, in parallel."""
+
+        def fetch(number: int) -> tuple[str, bytes | None]:
+            key = part_key(self._prefix, number)
+            return key, self._throttle(lambda: self._get(key, max_bytes))
+
+        for key, data in ordered_map(pool, fetch, numbers, ahead=ahead):
+            yield self._await(key, max_bytes) if data is None else data
+
+    def archive(self) -> Archive:
+        """What the manifest names."""
+        waits = _waits(self._alive)
+        while (archive := self._published()) is None:
+            next(waits)
+        return archive
+
+    def _await(self, key: str, max_bytes: int) -> bytes:
+        waits = _waits(self._alive)
+        while True:
+            # asked before the look that decides: a manifest is published after all the rest
+            complete = self._published() is not None
+            data = self._get(key, max_bytes)
+            if data is not None:
+                return data
+            if complete:
+                raise self._damaged(key, "is missing")
+            next(waits)
+
+    def _get(self, key: str, max_bytes: int) -> bytes | None:
+        try:
+            return self._objects.get(key, max_bytes=max_bytes)
+        except ObjectNotFoundError:
+            return None
+        except ObjectTooLargeError as error:
+            raise self._damaged(key, f"has more than {max_bytes} bytes") from error
+
+    def _damaged(self, key: str, reason: str) -> ArchiveDamagedError:
+        what = key.removeprefix(f"{self._prefix}/")
+        return ArchiveDamagedError(self._prefix, f"{what} {reason}")
+
+
+def _waits(alive: Alive) -> Iterator[None]:
+    """Waits, each longer than the one before, as long as the writer is alive."""
+    seconds = _FIRST_WAIT_SECONDS
+    while True:
+        alive()
+        time.sleep(seconds)
+        yield
+        seconds = min(2 * seconds, _LONGEST_WAIT_SECONDS)
+
+
+def _expected_parts(archive: Archive | None, header: Header) -> Iterable[int]:
+    """The numbers of the parts: as many as a finished archive has, else without an end."""
+    return itertools.count() if archive is None else range(-(-archive.size // header.part_bytes))

@@ -1,0 +1,139 @@
+"""Parts of sealed segments: AES-256-GCM in the STREAM construction.
+
+Each segment's nonce is the header's random prefix, the segment's number and whether it is the last
+one (Hoang, Reyhanitabar, Rogaway, Vizár: Online Authenticated-Encryption and its Nonce-Reuse
+Misuse-Resistance, 2015), and the archive's name is bound to all of them. So a change, a cut,
+another order, or a segment of another archive shows at the segment where it happens.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from storage.errors import ArchiveDamagedError
+from storage.header import TAG_BYTES, Header
+from storage.objects import Blob
+from storage.sealed import FORMAT_VERSION
+from storage.streams import cut
+
+_Item = TypeVar("_Item")
+
+
+class Sealer:
+    """Seals one stream into parts; `size` and `segments` are what has come out so far."""
+
+    def __init__(self, header: Header) -> None:
+        self.size = 0
+        self.segments = 0
+        self._header = header
+        self._cipher = _Cipher(header)
+        self._done: deque[bytearray] = deque()
+
+    def parts(self, chunks: Iterable[Blob]) -> Iterator[bytearray]:
+        """The stream, which must not be empty, in parts; each is the caller's until `reuse`."""
+        part, filled = self._empty_part(), 0
+        for plain, last in _flagged(cut(chunks, self._header.segment_bytes - TAG_BYTES)):
+            end = filled + len(plain) + TAG_BYTES
+            self._cipher.seal_into(memoryview(part)[filled:end], plain, self.segments, last=last)
+            filled, self.segments = end, self.segments + 1
+            if last or filled == len(part):
+                del part[filled:]
+                self.size += filled
+                yield part
+                part, filled = self._empty_part(), 0
+
+    def reuse(self, part: bytearray) -> None:
+        """Take a full part back, from any thread: fresh memory costs a fifth of all the work."""
+        if len(part) == self._header.part_bytes:
+            self._done.append(part)
+
+    def _empty_part(self) -> bytearray:
+        return self._done.popleft() if self._done else bytearray(self._header.part_bytes)
+
+
+class Opener:
+    """Opens one archive's parts, in order; `size` and `segments` are what was verified so far."""
+
+    def __init__(self, header: Header) -> None:
+        self.size = 0
+        self.segments = 0
+        self._header = header
+        self._cipher = _Cipher(header)
+        self._buffer = memoryview(bytearray(header.segment_bytes))
+
+    def stream(self, parts: Iterable[bytes]) -> Iterator[memoryview]:
+        """The stream, segment by segment; one is valid until the next is asked for.
+
+        No part is asked for after the one that ends the stream. Raises ArchiveDamagedError.
+        """
+        for number, part in enumerate(parts):
+            ended = False
+            for sealed, may_end in self._segments(part, number):
+                plain = self._buffer[: len(sealed) - TAG_BYTES]
+                try:
+                    ended = self._open(sealed, plain, may_end)
+                except InvalidTag:
+                    reason = f"part {number} was changed or cut, or belongs elsewhere"
+                    raise self._damaged(reason) from None
+                self.size, self.segments = self.size + len(sealed), self.segments + 1
+                yield plain
+            if ended:
+                return
+            if len(part) < self._header.part_bytes:
+                raise self._damaged(f"part {number} was cut")
+        raise self._damaged("it ends in the middle")
+
+    def _segments(self, part: bytes, number: int) -> Iterator[tuple[memoryview, bool]]:
+        """A part's segments, and whether each may be the archive's last."""
+        length, view = self._header.segment_bytes, memoryview(part)
+        for start in range(0, len(part), length):
+            sealed = view[start : start + length]
+            if len(sealed) < TAG_BYTES:
+                raise self._damaged(f"part {number} was cut")
+            yield sealed, start + length >= len(part)
+
+    def _open(self, sealed: memoryview, plain: memoryview, may_end: bool) -> bool:
+        """Verify and decrypt a segment; whether it is the last one. Raises InvalidTag."""
+        try:
+            self._cipher.open_into(plain, sealed, self.segments, last=False)
+        except InvalidTag:
+            if not may_end:
+                raise
+            self._cipher.open_into(plain, sealed, self.segments, last=True)
+            return True
+        return False
+
+    def _damaged(self, reason: str) -> ArchiveDamagedError:
+        return ArchiveDamagedError(self._header.archive, reason)
+
+
+class _Cipher:
+    def __init__(self, header: Header) -> None:
+        self._aead = AESGCM(header.data_key)
+        self._prefix = header.nonce_prefix
+        self._bound = f"podferry/{FORMAT_VERSION}\0segment\0{header.archive}".encode()
+
+    def seal_into(self, sealed: memoryview, plain: Blob, number: int, *, last: bool) -> None:
+        self._aead.encrypt_into(self._nonce(number, last), plain, self._bound, sealed)
+
+    def open_into(self, plain: memoryview, sealed: Blob, number: int, *, last: bool) -> None:
+        self._aead.decrypt_into(self._nonce(number, last), sealed, self._bound, plain)
+
+    def _nonce(self, number: int, last: bool) -> bytes:
+        return self._prefix + struct.pack(">I?", number, last)
+
+
+def _flagged(items: Iterable[_Item]) -> Iterator[tuple[_Item, bool]]:
+    """Every item, and whether it is the last."""
+    iterator = iter(items)
+    held = next(iterator, None)
+    if held is None:
+        return
+    for item in iterator:
+        yield held, False
+        held = item
+    yield held, True

@@ -1,0 +1,174 @@
+"""Reading finished archives; tests/unit/storage/test_follow.py reads unfinished ones."""
+
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage import (
+    UNENCRYPTED,
+    Archive,
+    ArchiveDamagedError,
+    ArchiveStore,
+    KeyMissingError,
+    MemoryObjectStore,
+    StaticKeyring,
+)
+from tests.unit.storage.samples import KEYS, noise
+
+PREFIX = "checkpoints/web"
+PART = 1000
+LARGE_PART = 4 << 20
+PARALLEL = 3
+HELD_BACK_BYTES = 6 << 20  # in frames that are decompressed ahead
+
+
+def read_until_damaged(store: ArchiveStore, archive: Archive) -> bytes:
+    """What is passed on before ArchiveDamagedError."""
+    passed_on = b""
+
+    def read() -> None:
+        nonlocal passed_on
+        for piece in store.read(archive):
+            passed_on += piece
+
+    with pytest.raises(ArchiveDamagedError, match=archive.prefix):
+        read()
+    return passed_on
+
+
+@given(size=st.integers(1, 20_000), data=st.data())
+@settings(deadline=None)
+def test_archive_that_is_not_what_was_written_never_ends_cleanly(
+    size: int, data: st.DataObject
+) -> None:
+    raw = noise(size)
+    store = ArchiveStore(MemoryObjectStore(), keys=KEYS, part_bytes=PART)
+    archive = store.write(PREFIX, [raw])
+    changes: list[dict[str, object]] = [
+        {"header_sha256": "0" * 64},
+        {"raw_size": size + data.draw(st.sampled_from([-1, 1]))},
+        {"size": archive.size + data.draw(st.integers(-archive.size, 2 * PART).filter(bool))},
+        {"segments": archive.segments + data.draw(st.sampled_from([-1, 1]))},
+    ]
+
+    changed = archive.model_copy(update=data.draw(st.sampled_from(changes)))
+    passed_on = read_until_damaged(store, changed)
+
+    assert raw.startswith(passed_on)
+    assert len(passed_on) < len(raw)
+
+
+def test_a_header_of_another_time_is_refused_before_a_byte_goes_on() -> None:
+    objects = MemoryObjectStore()
+    store = ArchiveStore(objects, keys=KEYS)
+    old = store.write(PREFIX, [noise(3 << 20)])
+    store.delete(old)
+    store.write(PREFIX, [noise(3 << 20, seed=1)])
+
+    assert read_until_damaged(store, old) == b""
+
+
+def test_a_missing_header_is_named() -> None:
+    objects = MemoryObjectStore()
+    store = ArchiveStore(objects, keys=KEYS)
+    archive = store.write(PREFIX, [b"state"])
+    objects.delete(f"{PREFIX}/header.json")
+
+    with pytest.raises(ArchiveDamagedError, match=r"header\.json is missing"):
+        list(store.read(archive))
+
+
+@pytest.mark.parametrize(("written", "read"), [(KEYS, UNENCRYPTED), (UNENCRYPTED, KEYS)])
+def test_encryption_is_not_turned_off_by_the_archive(
+    written: StaticKeyring, read: StaticKeyring
+) -> None:
+    objects = MemoryObjectStore()
+    archive = ArchiveStore(objects, keys=written).write(PREFIX, [b"state"])
+
+    with pytest.raises(KeyMissingError):
+        list(ArchiveStore(objects, keys=read).read(archive))
+
+
+@pytest.mark.parametrize("name", ["header.json", "parts/000001"])
+def test_an_object_that_is_too_large_is_not_read(name: str) -> None:
+    objects = MemoryObjectStore()
+    store = ArchiveStore(objects, keys=KEYS, part_bytes=PART)
+    archive = store.write(PREFIX, [noise(5000)])
+    objects.put(f"{PREFIX}/{name}", bytes((16 << 20) + 1))
+
+    with pytest.raises(ArchiveDamagedError, match=rf"{name} has more than \d+ bytes"):
+        list(store.read(archive))
+
+
+class CountingObjectStore(MemoryObjectStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gets = 0
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        if "/parts/" in key:
+            self.gets += 1
+        return super().get(key, max_bytes=max_bytes)
+
+
+def large_archive(objects: MemoryObjectStore) -> tuple[ArchiveStore, Archive]:
+    """Twenty parts."""
+    store = ArchiveStore(
+        objects, keys=KEYS, part_bytes=LARGE_PART, parallel=PARALLEL, compression="none"
+    )
+    return store, store.write(PREFIX, (bytes(LARGE_PART) for _ in range(20)))
+
+
+def test_parts_are_not_fetched_further_ahead_than_memory_allows() -> None:
+    objects = CountingObjectStore()
+    store, archive = large_archive(objects)
+    passed_on = 0
+
+    for piece in store.read(archive):
+        passed_on += len(piece)
+        assert objects.gets <= (passed_on + HELD_BACK_BYTES) // LARGE_PART + PARALLEL + 2
+
+
+def test_nothing_is_asked_for_that_a_finished_archive_does_not_have() -> None:
+    objects = CountingObjectStore()
+    store, archive = large_archive(objects)
+
+    for _ in store.read(archive):
+        pass
+
+    assert objects.gets == -(-archive.size // LARGE_PART)
+
+
+class HangingObjectStore(CountingObjectStore):
+    """Answers for the first two parts, and for the others when it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        data = super().get(key, max_bytes=max_bytes)
+        if "/parts/" in key and int(key[-6:]) >= 2:
+            self.released.wait()
+        return data
+
+
+def test_closed_reader_neither_waits_nor_fetches_more() -> None:
+    objects, before = HangingObjectStore(), set(threading.enumerate())
+    store, archive = large_archive(objects)
+    stream = store.read(archive)
+    next(stream)
+    fetching = set(threading.enumerate()) - before
+
+    closing = threading.Thread(target=stream.close)
+    closing.start()
+    closing.join(30)
+    closed_at_once = not closing.is_alive()
+    objects.released.set()
+    for thread in {closing, *fetching}:
+        thread.join()
+
+    assert closed_at_once
+    assert objects.gets <= 2 + PARALLEL
