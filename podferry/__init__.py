@@ -3,12 +3,14 @@
 What a control plane imports: ``Client``, the records it returns, and the errors it raises.
 """
 
+from podferry.checkpoints import Checkpoints
 from podferry.client import Client
 from runtime import BuildSpec, Finding, RunSpec, RuntimeEngineError, Severity
-from storage import CheckpointManifest, StorageError
+from storage import CheckpointManifest, Keep, Pin, PruneReport, RetentionPolicy, StorageError
 from tasks.errors import (
     AmbiguousContainerError,
     BrokerUnavailableError,
+    CheckpointNeededError,
     HostOfflineError,
     InvalidRequestError,
     NoControlWorkerError,
@@ -40,6 +42,8 @@ __all__ = [
     "BrokerUnavailableError",
     "BuildSpec",
     "CheckpointManifest",
+    "CheckpointNeededError",
+    "Checkpoints",
     "Client",
     "Event",
     "EventType",
@@ -48,10 +52,14 @@ __all__ = [
     "HostOfflineError",
     "HostStatus",
     "InvalidRequestError",
+    "Keep",
     "Kind",
     "NoControlWorkerError",
     "Options",
     "Outcome",
+    "Pin",
+    "PruneReport",
+    "RetentionPolicy",
     "RunSpec",
     "RuntimeEngineError",
     "Settings",

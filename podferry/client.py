@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from podferry.checkpoints import Checkpoints
 from podferry.locate import Locator, Place
 from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
 from storage import (
@@ -92,6 +93,11 @@ class Client:
     @cached_property
     def _archives(self) -> ArchiveStore:
         return self._settings.archives()
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints in the store, and what can be done with them."""
+        return Checkpoints(self._archives, self._records, self._settings)
 
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen."""
@@ -204,6 +210,10 @@ class Client:
         """
         chosen = self._checkpoint(checkpoint)
         target = to or chosen.host
+        if not target:
+            raise InvalidRequestError(
+                f"{chosen.id} was imported, so it ran on no host of ours; say where: --to HOST"
+            )
         self._registry.require_host(target)
         members: tuple[str, ...] = ()
         if isinstance(chosen, GroupManifest):
@@ -283,10 +293,6 @@ class Client:
     def recent(self, limit: int = 20) -> list[Workflow]:
         """The newest workflows, newest first."""
         return self._records.recent(limit)
-
-    def checkpoints(self, workload: str | None = None) -> list[CheckpointManifest]:
-        """The checkpoints in the store, newest first."""
-        return self._archives.checkpoints(workload)
 
     def events(self, workflow_id: str, *, timeout_seconds: float | None = None) -> Iterator[Event]:
         """Follow a workflow's log from its beginning to its end. Raises WaitTimeoutError."""

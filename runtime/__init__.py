@@ -21,6 +21,7 @@ from runtime.errors import (
     NetworkExistsError,
     NetworkInUseError,
     NetworkNotFoundError,
+    NotACheckpointError,
     PullFailedError,
     RestoreFailedError,
     RuntimeEngineError,
@@ -31,6 +32,12 @@ from runtime.errors import (
 )
 from runtime.exec_stream import (
     ExecStream,
+)
+from runtime.exported import (
+    ExportReader,
+)
+from runtime.exported_spec import (
+    ExportedContainer,
 )
 from runtime.fake import (
     FakeRuntime,
@@ -121,6 +128,8 @@ __all__ = [
     "ExecFailedError",
     "ExecResult",
     "ExecStream",
+    "ExportReader",
+    "ExportedContainer",
     "FakeRuntime",
     "Finding",
     "HealthCheck",
@@ -136,6 +145,7 @@ __all__ = [
     "NetworkInUseError",
     "NetworkNotFoundError",
     "NetworkSpec",
+    "NotACheckpointError",
     "OutputChunk",
     "PodmanRuntime",
     "Port",

@@ -225,3 +225,18 @@ class UnsupportedOptionError(RuntimeEngineError):
 
     def __str__(self) -> str:
         return f"option {self.option!r} is not supported here: {self.reason}"
+
+
+class NotACheckpointError(RuntimeEngineError):
+    """A file that is no checkpoint which Podman exported, or only a part of one."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file = file
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file} is no checkpoint that Podman could restore: {self.reason}; "
+            "make one with: podman container checkpoint --export FILE NAME"
+        )

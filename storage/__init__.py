@@ -24,10 +24,12 @@ from storage.keys import UNENCRYPTED, Key, Keyring, StaticKeyring
 from storage.limited import limit_bandwidth
 from storage.manifest import (
     Archive,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
     ImageRef,
+    Imported,
     member_checkpoint_id,
     new_archive_prefix,
     new_checkpoint_id,
@@ -36,19 +38,30 @@ from storage.manifest import (
 from storage.memory import MemoryObjectStore
 from storage.objects import ObjectInfo, ObjectStore
 from storage.open import open_objects
+from storage.orphans import InUse, StoredKind
+from storage.pins import Pin, Pins
+from storage.pruning import ORPHAN_GRACE, PruneEntry, PruneReport, prune
+from storage.quantities import parse_bytes, parse_duration
+from storage.retention import Keep, Reason, RetentionPolicy, children_first
+from storage.survey import parent_of
 
 __all__ = [
+    "ORPHAN_GRACE",
     "PART_BYTES",
     "UNENCRYPTED",
     "Archive",
     "ArchiveDamagedError",
     "ArchiveStore",
+    "CheckpointDraft",
     "CheckpointManifest",
     "CheckpointNotFoundError",
     "Compression",
     "GroupManifest",
     "ImageManifest",
     "ImageRef",
+    "Imported",
+    "InUse",
+    "Keep",
     "Key",
     "KeyFile",
     "KeyFileError",
@@ -61,6 +74,12 @@ __all__ = [
     "ObjectNotFoundError",
     "ObjectStore",
     "ObjectTooLargeError",
+    "Pin",
+    "Pins",
+    "PruneEntry",
+    "PruneReport",
+    "Reason",
+    "RetentionPolicy",
     "StaticKeyring",
     "StorageError",
     "StoreAccessError",
@@ -69,10 +88,16 @@ __all__ = [
     "StoreConfigError",
     "StoreFullError",
     "StoreUnavailableError",
+    "StoredKind",
+    "children_first",
     "limit_bandwidth",
     "member_checkpoint_id",
     "new_archive_prefix",
     "new_checkpoint_id",
     "open_objects",
+    "parent_of",
+    "parse_bytes",
+    "parse_duration",
+    "prune",
     "workload_of",
 ]

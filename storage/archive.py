@@ -19,6 +19,7 @@ from storage.errors import (
 from storage.keys import Keyring
 from storage.manifest import (
     Archive,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
@@ -33,12 +34,13 @@ from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
 
-_Manifest = TypeVar("_Manifest", CheckpointManifest, GroupManifest, ImageManifest)
+_Manifest = TypeVar("_Manifest", CheckpointDraft, CheckpointManifest, GroupManifest, ImageManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _GROUPS = "groups"
 _IMAGES = "images"
 _MANIFEST = "manifest.json"
+_DRAFT = "draft.json"
 
 
 class ArchiveStore:
@@ -66,6 +68,11 @@ class ArchiveStore:
             objects, keys, part_bytes=part_bytes, parallel=parallel, compression=compression
         )
         self._reader = Reader(objects, keys, parallel=parallel)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The store that the archives lie in."""
+        return self._objects
 
     def check(self) -> None:
         """Return when the store can be read and written, and a key is at hand.
@@ -131,6 +138,17 @@ class ArchiveStore:
         """Delete an archive that no manifest names; one that is gone is no error."""
         self._delete_all(archive.prefix)
 
+    def announce(self, prefix: str, draft: CheckpointDraft) -> None:
+        """Say what will be published when the archive at `prefix` is complete, for `follow`."""
+        self._put(f"{prefix}/{_DRAFT}", "draft", prefix, draft)
+
+    def announced(self, prefix: str) -> CheckpointDraft:
+        """What was announced of the archive at `prefix`. Raises as `manifest` does."""
+        try:
+            return self._load(CheckpointDraft, f"{prefix}/{_DRAFT}", "draft", prefix)
+        except ObjectNotFoundError as error:
+            raise CheckpointNotFoundError(prefix) from error
+
     def publish(self, manifest: CheckpointManifest) -> None:
         """Make a checkpoint of what was written: from here on it exists.
 
@@ -192,6 +210,13 @@ class ArchiveStore:
         if not ids:
             raise CheckpointNotFoundError(workload)
         return self.group(max(ids))
+
+    def has_checkpoint(self, checkpoint_id: str) -> bool:
+        """Whether it exists, even if its manifest cannot be read."""
+        try:
+            return self._objects.exists(_checkpoint_key(checkpoint_id))
+        except ValueError:  # no such id
+            return False
 
     def latest(self, workload: str) -> CheckpointManifest:
         """The workload's newest checkpoint, by its id.

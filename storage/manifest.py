@@ -3,7 +3,7 @@
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -46,14 +46,25 @@ class ImageRef(Record):
     archived: bool
 
 
-class CheckpointManifest(Record):
-    """A checkpoint of one workload: written last, so what has one is complete.
+class Imported(Record):
+    """Of a checkpoint that Podferry did not take: what the archive calls its container.
+
+    `unknown` says, for people to read, what the archive does not tell of it: a cold start would go
+    without.
+    """
+
+    container: str
+    unknown: tuple[str, ...]
+
+
+class CheckpointDraft(Record):
+    """What is known of a checkpoint before its archive is complete.
 
     `spec` is what a cold start needs to run the container again; `networks` and
     `volume_specs` are how to make those that are missing on another host. What may hold secrets is
-    left out of the repr. `statistics` and `facts` (about the host) are for people and
-    for placement; this package does not look into them. `parent` is the checkpoint that this one
-    is told apart from, None when it is whole.
+    left out of the repr. `facts` (about the host) are for people and for placement; this package
+    does not look into them. `parent` is the checkpoint that this one is told apart from, None when
+    it is whole. An imported one has no `host`.
     """
 
     version: Literal[2] = FORMAT_VERSION
@@ -67,21 +78,30 @@ class CheckpointManifest(Record):
     volumes: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()  # that it had in its networks
     group: str = ""  # the id of the group checkpoint that it is a part of
-    shared_volumes: tuple[str, ...] = ()  # mounted too, but in another member's archive
+    shared_volumes: tuple[str, ...] = ()  # mounted by other members too; one of them has them
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
-    archive: Archive
+    imported: Imported | None = None
     parent: str | None = None
-    statistics: dict[str, JsonValue] = Field(default_factory=dict)
     facts: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _is_of_its_workload(self) -> "CheckpointManifest":
+    def _is_of_its_workload(self) -> Self:
         if workload_of(self.id) != self.workload:
             raise ValueError("id belongs to another workload")
         if self.parent is not None and workload_of(self.parent) != self.workload:
             raise ValueError("parent belongs to another workload")
         return self
+
+
+class CheckpointManifest(CheckpointDraft):
+    """A checkpoint of one workload: written last, so what has one is complete.
+
+    `statistics` are CRIU's, for people.
+    """
+
+    archive: Archive
+    statistics: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class GroupManifest(Record):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from runtime import CheckpointRuntime
-from storage import ArchiveStore
+from storage import ORPHAN_GRACE, ArchiveStore, RetentionPolicy
 from tasks.records import Records
 from tasks.registry import Registry
 
@@ -19,3 +20,5 @@ class Context:
     runtime: CheckpointRuntime | None = None  # None: a control worker, which touches no engine
     registry: Registry | None = None  # None: nobody keeps what canaries told
     lease_seconds: float = 30.0
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)  # of the periodic task
+    orphan_grace: timedelta = ORPHAN_GRACE

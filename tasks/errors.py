@@ -104,6 +104,19 @@ class WorkloadBusyError(TasksError):
         )
 
 
+class CheckpointNeededError(TasksError):
+    """A checkpoint that is not removed by hand, for something needs it. ``command`` helps on."""
+
+    def __init__(self, checkpoint_id: str, reason: str, command: str) -> None:
+        super().__init__(checkpoint_id, reason, command)
+        self.checkpoint_id = checkpoint_id
+        self.reason = reason
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint_id} is not removed: {self.reason}; see: {self.command}"
+
+
 class WorkflowNotFoundError(TasksError):
     """No record of a workflow with this id."""
 
@@ -164,6 +177,18 @@ class NotMovableError(TasksError):
 
     def __str__(self) -> str:
         return f"{self.container!r} cannot be moved: {self.reason}"
+
+
+class SourceGoneError(TasksError):
+    """The source stopped sending a checkpoint that its target reads along."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"host {self.host!r} stopped sending: {self.reason}"
 
 
 class UnhealthyError(TasksError):

@@ -147,6 +147,11 @@ class Step(Model):
         )
 
     @property
+    def live(self) -> bool:
+        """Whether a worker holds it and gives signs of life."""
+        return self.state is StepState.RUNNING and not self.lapsed
+
+    @property
     def seconds(self) -> float | None:
         """How long it ran, when it has ended."""
         if self.started is None or self.ended is None:
@@ -180,6 +185,7 @@ class Workflow(Model):
     created: AwareDatetime = Field(default_factory=now)
     deadline: AwareDatetime
     checkpoint_id: str = ""  # chosen with the plan, so that a repeated step cannot write twice
+    archives: tuple[str, ...] = ()  # where the checkpoint's archives are written, in their order
     epoch: int = 0
     steps: tuple[Step, ...] = ()
     state: State = State.QUEUED
@@ -209,8 +215,12 @@ class Workflow(Model):
 
     @property
     def failed_step(self) -> Step | None:
-        """The newest failed step."""
-        return next((s for s in reversed(self.steps) if s.state is StepState.FAILED), None)
+        """The failed step of the newest plan that has one; of several, the first: it is the cause.
+
+        A restore that reads along fails when the checkpoint that it reads does.
+        """
+        failed = [step for step in self.steps if step.state is StepState.FAILED]
+        return next((step for step in failed if step.epoch == failed[-1].epoch), None)
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -106,6 +106,8 @@ def after_failure(workflow: Workflow) -> Next | End:
     reason = why(workflow)
     if failed.unit is Unit.FINISH:
         return _left_over(workflow, failed)
+    if _arrived(workflow, failed.epoch):
+        return Next(steps=((Unit.FINISH, workflow.source or ""),))
     if workflow.kind in {Kind.MIGRATE, Kind.CHECKPOINT} and workflow.source_stopped:
         return _rung(workflow, failed, reason)
     return _before_the_stop(workflow, reason)
@@ -141,6 +143,7 @@ def _rung(workflow: Workflow, failed: Step, reason: str) -> Next | End:
         )
     cold = (
         failed.unit is Unit.RESTORE
+        and _ran(workflow, Unit.CHECKPOINT)
         and workflow.options.fallback is Fallback.COLD
         and not workflow.cancel_requested
     )
@@ -156,6 +159,12 @@ def _left_over(workflow: Workflow, failed: Step) -> End:
         reason=f"the old copy on {failed.host} was not removed: {message}",
         next_command=f"podman rm {workflow.workload}    # on {failed.host}",
     )
+
+
+def _arrived(workflow: Workflow, epoch: int) -> bool:
+    """Whether the copy runs on the target, though the checkpoint that it read did not end well."""
+    restored = workflow.done(Unit.RESTORE)
+    return workflow.kind is Kind.MIGRATE and restored is not None and restored.epoch == epoch
 
 
 def _ran(workflow: Workflow, unit: Unit) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CONTROL_QUEUE = "control"
 START = "podferry.start"
 FALL_BACK = "podferry.fall_back"
+RETENTION = "podferry.retention"
 EXCHANGE = Exchange("podferry", type="direct")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KEEP = timedelta(days=30)
 EVENTS_MAX = 10_000
 RECENT = "podferry:workflows"
+WORKLOAD = "podferry:workload:"
 
 Change = Callable[[Workflow], Workflow]
 
@@ -102,6 +103,15 @@ class Records:
         )
         return [Workflow.model_validate_json(value) for value in values if value is not None]
 
+    def live(self) -> list[Workflow]:
+        """Every workflow that has not ended: those that hold their workload."""
+        locks = list(self._redis.scan_iter(f"{WORKLOAD}*", count=1000))
+        ids = cast("list[bytes | None]", self._redis.mget(locks) if locks else [])
+        keys = [_key(i.decode()) for i in ids if i is not None]
+        values = cast("list[bytes | None]", self._redis.mget(keys) if keys else [])
+        found = [Workflow.model_validate_json(value) for value in values if value is not None]
+        return [workflow for workflow in found if workflow.state is not State.ENDED]
+
     def log(self, workflow_id: str, event: Event) -> None:
         """Append to a workflow's log."""
         self._redis.xadd(
@@ -148,7 +158,7 @@ def _key(workflow_id: str) -> str:
 
 
 def _lock_keys(workflow: Workflow) -> list[str]:
-    return [f"podferry:workload:{container}" for container in workflow.containers]
+    return [f"{WORKLOAD}{container}" for container in workflow.containers]
 
 
 def _parse(workflow_id: str, value: bytes | None) -> Workflow:

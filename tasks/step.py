@@ -44,6 +44,7 @@ RENEW_SECONDS = 2.0  # also how soon a long transfer hears of a cancel or a lost
 
 Result = dict[str, JsonValue]
 OnProgress = Callable[[int], None]
+OnReady = Callable[[], None]
 log = structlog.get_logger()
 
 
@@ -58,6 +59,7 @@ class Step:
         self._stop: Exception | None = None
         self._progressed = 0.0
         self._on_progress: OnProgress | None = None
+        self._on_ready: OnReady = lambda: None
 
     @property
     def record(self) -> StepRecord:
@@ -131,7 +133,15 @@ class Step:
             ),
         )
 
-    def note(self, **fields: bool | str) -> None:
+    def ready(self) -> None:
+        """Let the steps after this one begin: what they need will come while this one goes on."""
+        self._on_ready()
+
+    def look(self) -> Workflow:
+        """Read the record anew."""
+        return self.context.records.get(self.workflow.id)
+
+    def note(self, **fields: bool | str | tuple[str, ...]) -> None:
         """Change top-level fields of the record, and renew the lease, while the step is ours."""
 
         def change(workflow: Workflow) -> Workflow:
@@ -213,6 +223,7 @@ def run_step(
     unit: Callable[[Step], Result],
     *,
     on_progress: OnProgress | None = None,
+    on_ready: OnReady | None = None,
 ) -> Result:
     """Run a unit as one step of a workflow; return its (or its recorded) result.
 
@@ -222,6 +233,7 @@ def run_step(
     if step.record.state is StepState.DONE:
         return step.record.result
     step._on_progress = on_progress
+    step._on_ready = on_ready or step._on_ready
     step.event(EventType.STARTED)
     over = threading.Event()
     renewer = threading.Thread(target=_keep, args=(step, over), daemon=True)

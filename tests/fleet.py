@@ -137,7 +137,7 @@ class Fleet:
 
     def checkpoints(self, name: str) -> list[dict[str, Any]]:
         """The checkpoints that are listed of a workload."""
-        done = self.run("checkpoints", name, "-o", "json")
+        done = self.run("checkpoints", "ls", name, "-o", "json")
         assert done.returncode == 0, done.stderr
         found: list[dict[str, Any]] = json.loads(done.stdout)
         return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +13,17 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage import (
+    ORPHAN_GRACE,
     UNENCRYPTED,
     ArchiveStore,
     Compression,
+    Keep,
     KeyFile,
+    RetentionPolicy,
     limit_bandwidth,
     open_objects,
+    parse_bytes,
+    parse_duration,
 )
 from storage.s3_options import Addressing, ServerEncryption
 from tasks.models import HostName
@@ -24,6 +31,11 @@ from workers.rates import parse_rate
 
 DEFAULT_SOCKET = "/run/podman/podman.sock"
 UNSET = ""
+
+
+def _read(parse: Callable[[str], object]) -> BeforeValidator:
+    """Read what people write; a variable that is there but empty is as good as none."""
+    return BeforeValidator(lambda v: (parse(v) if v else None) if isinstance(v, str) else v)
 
 
 def dev_state_dir() -> Path:
@@ -98,7 +110,30 @@ class Settings(BaseSettings):
         default=3600.0, ge=60, description="Time between two proofs that CRIU works on a host"
     )
     deadline_seconds: float = Field(default=3600.0, gt=0, description="Deadline of a workflow")
+    retention_keep_last: Annotated[int | None, _read(int)] = Field(
+        default=None, ge=1, description="Checkpoints that are kept of each workload"
+    )
+    retention_keep_within: Annotated[timedelta | None, _read(parse_duration)] = Field(
+        default=None, description="Age up to which checkpoints are kept, such as 7d"
+    )
+    retention_max_bytes: Annotated[int | None, _read(parse_bytes)] = Field(
+        default=None, ge=0, description="What all checkpoints together may take, such as 50g"
+    )
+    retention_every: Annotated[timedelta | None, _read(parse_duration)] = Field(
+        default=None, description="How often the control worker prunes the store, such as 1h"
+    )
+    retention_grace: Annotated[timedelta, _read(parse_duration)] = Field(
+        default=ORPHAN_GRACE,
+        description="Age from which orphans are removed; longer than any upload takes",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    def retention(self) -> RetentionPolicy:
+        """What is kept where no label says otherwise."""
+        return RetentionPolicy(
+            keep=Keep(last=self.retention_keep_last, within=self.retention_keep_within),
+            max_total_bytes=self.retention_max_bytes,
+        )
 
     def archives(self) -> ArchiveStore:
         """The archive store. Raises StoreConfigError."""

@@ -25,8 +25,10 @@ from tasks.registry import Registry
 from workers.canary import CanaryWatch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
+from workers.retention import RetentionTimer
 from workers.settings import Settings
 
+Job = Heartbeat | CanaryWatch | RetentionTimer
 log = structlog.get_logger()
 
 
@@ -51,9 +53,11 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
         registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
+        retention=settings.retention(),
+        orphan_grace=settings.retention_grace,
     )
     app = make_app(settings.redis_url, context)
-    return _serve(app, settings, control, _background(settings, control))
+    return _serve(app, settings, control, _background(app, settings, control))
 
 
 def make_keys(settings: Settings) -> None:
@@ -67,11 +71,14 @@ def make_keys(settings: Settings) -> None:
         )
 
 
-def _background(settings: Settings, control: bool) -> list[Heartbeat | CanaryWatch]:
+def _background(app: Celery, settings: Settings, control: bool) -> list[Job]:
     """What the worker does beside its units, with connections of its own."""
     registry = Registry(connect(settings.redis_url))
     runtime = PodmanRuntime(settings.socket) if settings.host else None
-    found: list[Heartbeat | CanaryWatch] = [Heartbeat(registry, _info(settings, control), runtime)]
+    found: list[Job] = [Heartbeat(registry, _info(settings, control), runtime)]
+    if control and settings.retention_every is not None:
+        redis = connect(settings.redis_url)
+        found.append(RetentionTimer(app, redis, every=settings.retention_every))
     if settings.host is not None:
         watch = CanaryWatch(
             registry,
@@ -83,9 +90,7 @@ def _background(settings: Settings, control: bool) -> list[Heartbeat | CanaryWat
     return found
 
 
-def _serve(
-    app: Celery, settings: Settings, control: bool, background: list[Heartbeat | CanaryWatch]
-) -> int:
+def _serve(app: Celery, settings: Settings, control: bool, background: list[Job]) -> int:
     # Podman's socket belongs to root, so its worker does; with JSON only, a message is no code.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery")
     setup_logging.connect(_keep_logging, weak=False)

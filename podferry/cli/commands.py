@@ -14,11 +14,7 @@ from podferry.cli.common import (
     OutputOption,
     RedisOption,
     StoreOption,
-    moment,
     open_client,
-    print_json,
-    print_table,
-    size,
 )
 from podferry.cli.follow import finish
 from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_size
@@ -210,26 +206,7 @@ def resume(
         finish(client, workflow, detach=detach, output=output, wanted=Outcome.RESUMED)
 
 
-def checkpoints(
-    name: Annotated[str | None, typer.Argument(help="Only this workload's.")] = None,
-    output: OutputOption = Output.TABLE,
-    redis: RedisOption = None,
-    store: StoreOption = None,
-) -> None:
-    """List the checkpoints in the store, newest first."""
-    with open_client(redis, store) as client:
-        found = client.checkpoints(name)
-    if output is Output.JSON:
-        print_json([manifest.model_dump(mode="json", exclude={"spec"}) for manifest in found])
-        return
-    rows = [
-        (m.id, m.host, moment(m.created), size(m.archive.raw_size), size(m.archive.size))
-        for m in found
-    ]
-    print_table("", ("checkpoint", "host", "taken", "size", "stored"), rows)
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (migrate, checkpoint, restore, build, up, cancel, resume, checkpoints):
+    for command in (migrate, checkpoint, restore, build, up, cancel, resume):
         app.command()(command)

@@ -16,6 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from podferry.cli.yaml import to_yaml
 from podferry.client import Client
 from tasks.broker import broker_errors
 from tasks.models import Outcome, Workflow
@@ -38,6 +39,7 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
 RedisOption = Annotated[
@@ -48,7 +50,7 @@ StoreOption = Annotated[
     str | None,
     typer.Option("--store", help="Archive store URL. [env: PODFERRY_STORE_URL]"),
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table or json.")]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table, json or yaml.")]
 DetachOption = Annotated[
     bool, typer.Option("--detach", "-d", help="Print the workflow's id and do not wait.")
 ]
@@ -73,9 +75,10 @@ def exit_code(workflow: Workflow) -> int:
     return FELL_BACK if workflow.outcome in {Outcome.COLD, Outcome.RESUMED} else FAILED
 
 
-def print_json(value: object) -> None:
-    """Write records as JSON on standard output."""
-    typer.echo(json.dumps(_plain(value), indent=2))
+def print_records(value: object, output: Output) -> None:
+    """Write records on standard output, as YAML if that is asked for, else as JSON."""
+    plain = _plain(value)
+    typer.echo(to_yaml(plain) if output is Output.YAML else json.dumps(plain, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

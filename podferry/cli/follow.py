@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from podferry.cli.common import Output, exit_code, print_json, seconds, size
+from podferry.cli.common import Output, exit_code, print_records, seconds, size
 from podferry.client import Client
 from runtime import blockers
 from tasks.facts import findings_of
@@ -29,11 +29,11 @@ def finish(
     ``wanted`` is the outcome that the command asked for, where it is not the usual one.
     """
     if detach:
-        print_json(workflow) if output is Output.JSON else typer.echo(workflow.id)
+        print_records(workflow, output) if output is not Output.TABLE else typer.echo(workflow.id)
         return
     ended = follow(client, workflow.id)
-    if output is Output.JSON:
-        print_json(ended)
+    if output is not Output.TABLE:
+        print_records(ended, output)
     else:
         typer.echo(summary(ended))
     raise typer.Exit(0 if ended.outcome is wanted else exit_code(ended))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from podferry.cli.common import Output, OutputOption, moment, print_json, print_table
+from podferry.cli.common import Output, OutputOption, moment, print_records, print_table
 from workers.settings import load_settings
 
 keys = typer.Typer(
@@ -16,13 +16,12 @@ keys = typer.Typer(
 def ls(output: OutputOption = Output.TABLE) -> None:
     """List the keys, the current one last."""
     found = load_settings().key_ring().keys()
-    if output is Output.JSON:
-        print_json(
-            [
-                {**key.model_dump(mode="json", exclude={"secret"}), "current": key is found[-1]}
-                for key in found
-            ]
-        )
+    if output is not Output.TABLE:
+        lines = [
+            {**key.model_dump(mode="json", exclude={"secret"}), "current": key is found[-1]}
+            for key in found
+        ]
+        print_records(lines, output)
         return
     rows = [(key.id, moment(key.created), "current" if key is found[-1] else "") for key in found]
     print_table("", ("key", "created", ""), rows)

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from podferry.cli import commands, keys, operate, preflight
+from podferry.cli import checkpoints, commands, keys, operate, preflight
 from podferry.cli.common import FAILED
 from runtime import RuntimeEngineError
 from storage import StorageError
@@ -25,6 +25,7 @@ app = typer.Typer(
 commands.add_to(app)
 preflight.add_to(app)
 operate.add_to(app)
+checkpoints.add_to(app)
 keys.add_to(app)
 
 

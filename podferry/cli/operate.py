@@ -13,7 +13,7 @@ from podferry.cli.common import (
     StoreOption,
     moment,
     open_client,
-    print_json,
+    print_records,
     print_table,
     seconds,
     size,
@@ -90,8 +90,8 @@ def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> Non
     """List the hosts."""
     with open_client(redis) as client:
         found = client.hosts()
-    if output is Output.JSON:
-        print_json(found)
+    if output is not Output.TABLE:
+        print_records(found, output)
         return
     rows = [
         (
@@ -111,8 +111,9 @@ def workers(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> N
     """List the workers, of hosts and of the control side."""
     with open_client(redis) as client:
         found = client.workers()
-    if output is Output.JSON:
-        print_json([{**w.model_dump(mode="json"), "online": online} for w, online in found])
+    if output is not Output.TABLE:
+        lines = [{**w.model_dump(mode="json"), "online": online} for w, online in found]
+        print_records(lines, output)
         return
     rows = [
         (
@@ -132,8 +133,8 @@ def ps(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
     """List the containers of every live host."""
     with open_client(redis) as client:
         found = client.inventories()
-    if output is Output.JSON:
-        print_json(found)
+    if output is not Output.TABLE:
+        print_records(found, output)
         return
     rows = [
         (line.name, inventory.host, line.state, line.image, line.id[:12])
@@ -161,8 +162,8 @@ def status(
 
 def _show_recent(client: Client, output: Output) -> None:
     found = client.recent()
-    if output is Output.JSON:
-        print_json(found)
+    if output is not Output.TABLE:
+        print_records(found, output)
         return
     rows = [
         (
@@ -179,8 +180,8 @@ def _show_recent(client: Client, output: Output) -> None:
 
 
 def _show_one(workflow: Workflow, output: Output) -> None:
-    if output is Output.JSON:
-        print_json(workflow)
+    if output is not Output.TABLE:
+        print_records(workflow, output)
         return
     rows = [
         (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from runtime import Mount, Port
+from storage import parse_bytes, parse_duration
 from tasks.errors import InvalidRequestError
-
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -53,8 +53,16 @@ def parse_port(text: str) -> Port:
 
 
 def parse_size(option: str, text: str) -> int:
-    """``NUMBER[b|k|m|g]`` in bytes, powers of 1024; empty is 0. Raises InvalidRequestError."""
-    number, unit = text.lower().rstrip("bkmg"), text.lower().lstrip("0123456789")
-    if text and (not number.isdecimal() or unit not in _UNITS):
-        raise InvalidRequestError(f"{option} wants NUMBER[b|k|m|g], not {text!r}")
-    return int(number or 0) * _UNITS[unit]
+    """``NUMBER[b|k|m|g|t]`` in bytes, powers of 1024; empty is 0. Raises InvalidRequestError."""
+    try:
+        return parse_bytes(text) if text else 0
+    except ValueError as error:
+        raise InvalidRequestError(f"{option} wants NUMBER[b|k|m|g|t], not {text!r}") from error
+
+
+def parse_age(option: str, text: str) -> timedelta | None:
+    """``7d``, ``12h`` …; empty is None. Raises InvalidRequestError."""
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as error:
+        raise InvalidRequestError(f"{option}: {error}") from error

@@ -14,7 +14,7 @@ from podferry.cli.common import (
     OutputOption,
     RedisOption,
     open_client,
-    print_json,
+    print_records,
     print_table,
 )
 from podferry.cli.follow import follow, summary
@@ -47,9 +47,14 @@ def preflight(
         ended = follow(client, asked.id)
     found = findings_of(ended)
     movable = ended.outcome is Outcome.CHECKED and not blockers(found)
-    if output is Output.JSON:
-        answer = {"workflow": ended.id, "movable": movable, "reason": ended.reason}
-        print_json({**answer, "findings": [finding.model_dump(mode="json") for finding in found]})
+    if output is not Output.TABLE:
+        answer: dict[str, object] = {
+            "workflow": ended.id,
+            "movable": movable,
+            "reason": ended.reason,
+        }
+        answer["findings"] = [finding.model_dump(mode="json") for finding in found]
+        print_records(answer, output)
     else:
         show_findings(found)
         can = "can" if movable else "cannot"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from pydantic import JsonValue
@@ -17,6 +17,7 @@ from runtime import (
 )
 from storage import (
     Archive,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageRef,
@@ -30,37 +31,44 @@ from tasks.units.engine import engine, wait_healthy
 from tasks.units.parallel import in_parallel
 from tasks.units.surroundings import described_networks, described_volumes, records
 
-Around = dict[str, JsonValue]
 Dumps = dict[str, CheckpointStream]
 
 
 def checkpoint(step: Step) -> Result:
     """Checkpoint the containers into the store, manifests last.
 
-    A migration leaves them stopped, their checkpoints in place. A plain checkpoint brings them back
-    as soon as the engine's own copies are complete, which their first bytes tell: the archive then
-    holds one moment's memory and files, and the containers stand still for the dump only.
+    A migration leaves them stopped, their checkpoints in place, and its target may begin to read
+    the archives at once. A plain checkpoint brings them back as soon as the engine's own copies are
+    complete, which their first bytes tell: the archive then holds one moment's memory and files,
+    and the containers stand still for the dump only.
     """
     runtime, source = engine(step), source_facts(step.workflow)
-    around = {member.name: _around(runtime, member) for member in source.members}
+    drafts = [_draft(step, source, member) for member in source.members]
+    prefixes = [new_archive_prefix(f"checkpoints/{draft.id}") for draft in drafts]
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
-    step.note(source_stopped=True)
+    step.note(source_stopped=True, archives=tuple(prefixes))
+    if step.workflow.kind is Kind.MIGRATE:
+        for prefix, draft in zip(prefixes, drafts, strict=True):
+            step.context.archives.announce(prefix, draft)
+        step.ready()
     for member in source.members:
         # The policy would start the stopped container from scratch; the copy gets it back.
         runtime.update_restart_policy(member.id, RestartPolicy())
     with _dumped(runtime, source) as dumps:
         if stay:
             _bring_back(runtime, source)
-        archives = _stored(step, dumps)
+        archives = _stored(step, prefixes, [dumps[draft.workload] for draft in drafts])
     step.fence()
-    for member in source.members:
-        statistics = dumps[member.name].statistics
-        manifest = _manifest(step, member, archives[member.name], statistics, around[member.name])
-        step.context.archives.publish(manifest)
+    # The first one last: it is brought back first, and only when all of them are complete.
+    for draft, archive in reversed(list(zip(drafts, archives, strict=True))):
+        statistics: dict[str, JsonValue] = {**dumps[draft.workload].statistics}
+        step.context.archives.publish(
+            CheckpointManifest(**dict(draft), archive=archive, statistics=statistics)
+        )
     _publish_group(step, source)
     return {
-        "bytes": sum(archive.size for archive in archives.values()),
-        "raw_bytes": sum(archive.raw_size for archive in archives.values()),
+        "bytes": sum(archive.size for archive in archives),
+        "raw_bytes": sum(archive.raw_size for archive in archives),
     }
 
 
@@ -129,58 +137,46 @@ def _wave(runtime: CheckpointRuntime, members: list[MemberFacts], stack: ExitSta
     return dict(zip(contexts, in_parallel(contexts.values(), enter), strict=True))
 
 
-def _stored(step: Step, dumps: Dumps) -> dict[str, Archive]:
+def _stored(
+    step: Step, prefixes: Sequence[str], dumps: Sequence[CheckpointStream]
+) -> list[Archive]:
     """Send them to the store, one after the other: memory stays that of one transfer."""
-    archives: dict[str, Archive] = {}
+    archives: list[Archive] = []
     before = 0
 
     def progress(done_bytes: int) -> None:
         step.progress(before + done_bytes)
 
-    for name, chunks in dumps.items():
-        prefix = new_archive_prefix(f"checkpoints/{_id(step.workflow, name)}")
-        archives[name] = step.context.archives.write(prefix, chunks, progress=progress)
-        before += archives[name].raw_size
+    for prefix, chunks in zip(prefixes, dumps, strict=True):
+        archives.append(step.context.archives.write(prefix, chunks, progress=progress))
+        before += archives[-1].raw_size
     return archives
 
 
-def _around(runtime: CheckpointRuntime, member: MemberFacts) -> Around:
-    """What the manifest says of the container besides its archive, asked while it runs."""
-    spec = runtime.inspect(member.id).spec
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "networks": list(records(described_networks(runtime, spec))),
-        "volume_specs": list(records(described_volumes(runtime, spec))),
-    }
-
-
-def _manifest(
-    step: Step,
-    member: MemberFacts,
-    archive: Archive,
-    statistics: Mapping[str, int],
-    around: Around,
-) -> CheckpointManifest:
+def _draft(step: Step, source: SourceFacts, member: MemberFacts) -> CheckpointDraft:
+    """What the manifest says besides its archive, asked while the container runs."""
     runtime, archives, workflow = engine(step), step.context.archives, step.workflow
-    container = member.container
-    stored = archives.image(container.image_id) is not None
-    carried = {"shared_volumes" if member.carrier else "volumes": member.volumes}
-    return CheckpointManifest.model_validate(
-        {
-            "id": _id(workflow, member.name),
-            "workload": member.name,
-            "group": workflow.checkpoint_id if workflow.group else "",
-            "created": now(),
-            "host": step.record.host,
-            "container_id": member.id,
-            "image": ImageRef(name=container.image, id=container.image_id, archived=stored),
-            "addresses": [a for network in container.networks for a in network.addresses],
-            "archive": archive,
-            "statistics": dict(statistics),
-            "facts": runtime.capabilities().model_dump(mode="json"),
-            **carried,
-            **around,
-        }
+    container, spec = member.container, runtime.inspect(member.id).spec
+    others = {v for other in source.members if other is not member for v in other.volumes}
+    return CheckpointDraft(
+        id=_id(workflow, member.name),
+        workload=member.name,
+        group=workflow.checkpoint_id if workflow.group else "",
+        created=now(),
+        host=step.record.host,
+        container_id=member.id,
+        image=ImageRef(
+            name=container.image,
+            id=container.image_id,
+            archived=archives.image(container.image_id) is not None,
+        ),
+        spec=spec.model_dump(mode="json"),
+        volumes=() if member.carrier else member.volumes,
+        shared_volumes=tuple(volume for volume in member.volumes if volume in others),
+        addresses=tuple(a for network in container.networks for a in network.addresses),
+        networks=records(described_networks(runtime, spec)),
+        volume_specs=records(described_volumes(runtime, spec)),
+        facts=runtime.capabilities().model_dump(mode="json"),
     )
 
 

@@ -3,62 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from podferry.cli.main import app, main
+from podferry.cli.main import app
 from tests.acceptance.console import commands
+from tests.acceptance.typing_in import Done, Run, complaint
 from tests.lab import ROOT
 from workers.settings import Settings
 
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def podferry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Type a command in an environment that holds only what the test gives."""
-
-    def run(*words: str, **environment: str) -> Done:
-        for name in [n for n in os.environ if n.startswith("PODFERRY_")]:
-            monkeypatch.delenv(name)
-        for name, value in {"XDG_STATE_HOME": "/nonexistent", **environment}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["podferry", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        output = capsys.readouterr()
-        code = left.value.code
-        return Done(code if isinstance(code, int) else 0, output.out, output.err)
-
-    return run
-
-
-def complaint(done: Done) -> str:
-    """The one line on standard error of a command that failed."""
-    assert done.returncode == 1, done
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
 
 
 def test_help_names_every_command(podferry: Run) -> None:
@@ -67,6 +24,8 @@ def test_help_names_every_command(podferry: Run) -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         assert f"  {command.callback.__name__} " in done.stdout
+    for group in app.registered_groups:
+        assert f"  {group.name} " in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -82,6 +41,10 @@ def test_help_names_every_command(podferry: Run) -> None:
         ("checkpoint", "web"),
         ("cancel", "migrate-1"),
         ("resume", "migrate-1"),
+        ("checkpoints",),
+        ("checkpoints", "ls", "web"),
+        ("checkpoints", "rm", "web/20260101T000000Z-000000", "--yes"),
+        ("checkpoints", "prune"),
         ("worker", "--control"),
     ],
 )
@@ -113,6 +76,9 @@ def test_without_any_settings_the_next_step_is_named(podferry: Run) -> None:
         (("up", "web", "--name", "w", "--host", "a", "-e", "oops"), "--env wants"),
         (("up", "web", "--name", "a b", "--host", "a"), "name"),
         (("up", "web", "--name", "w", "--host", "a", "--restart", "maybe"), "name"),
+        (("checkpoints", "prune", "--keep-within", "7"), "--keep-within: '7' is no duration"),
+        (("checkpoints", "prune", "--max-bytes", "much"), "--max-bytes wants"),
+        (("checkpoints", "--store", "memory://", "ls"), "podferry checkpoints ls …"),
     ],
 )
 def test_bad_input_is_one_clear_line(podferry: Run, words: tuple[str, ...], expected: str) -> None:
@@ -120,7 +86,8 @@ def test_bad_input_is_one_clear_line(podferry: Run, words: tuple[str, ...], expe
 
 
 def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
-    for words in (("migrat",), ("migrate", "web"), ("migrate", "web", "--too", "b")):
+    mistyped = [("migrat",), ("migrate", "web"), ("migrate", "web", "--too", "b")]
+    for words in [*mistyped, ("checkpoints", "web"), ("checkpoints", "prune", "--keep-last", "0")]:
         done = podferry(*words)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
@@ -148,8 +115,10 @@ def test_documented_commands_and_options_exist(podferry: Run) -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     shown = [c.split() for d in documents for c in commands(d) if c.startswith("podferry ")]
     assert shown
+    groups = {group.name for group in app.registered_groups}
     for words in shown:
-        help_text = podferry(words[1], "--help").stdout
+        command = words[1:3] if words[1] in groups and len(words) > 2 else words[1:2]
+        help_text = podferry(*command, "--help").stdout
         assert help_text, words
         for option in (w.partition("=")[0] for w in words if w.startswith("--")):
             assert option in help_text, words

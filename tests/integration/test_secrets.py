@@ -27,7 +27,7 @@ def test_secrets_are_in_no_record_no_log_and_no_output(fleet: Fleet, workload: W
         ("migrate", workload.name, "--to", "b"),
         ("status", "-o", "json"),
         ("ps", "-o", "json"),
-        ("checkpoints", workload.name, "-o", "json"),
+        ("checkpoints", "ls", workload.name, "-o", "json"),
     ):
         done = fleet.run(*command)
         assert done.returncode == 0, done.stderr

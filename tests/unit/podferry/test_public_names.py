@@ -7,10 +7,29 @@ def test_public_names_are_frozen() -> None:
     assert podferry.__all__ == sorted(podferry.__all__)
     assert set(podferry.__all__) == {
         *("Client", "Settings", "Workflow", "Step", "Options", "Event", "HostStatus"),
-        *("Kind", "Unit", "State", "StepState", "Outcome", "Fallback", "EventType"),
-        *("RunSpec", "BuildSpec", "CheckpointManifest", "Finding", "Severity"),
+        *(
+            "Kind",
+            "Unit",
+            "State",
+            "StepState",
+            "Outcome",
+            "Pin",
+            "PruneReport",
+            "RetentionPolicy",
+            "Fallback",
+            "EventType",
+        ),
+        *(
+            "RunSpec",
+            "BuildSpec",
+            "CheckpointManifest",
+            "CheckpointNeededError",
+            "Checkpoints",
+            "Finding",
+            "Severity",
+        ),
         *("TasksError", "StorageError", "RuntimeEngineError"),
         *("AmbiguousContainerError", "BrokerUnavailableError", "HostOfflineError"),
-        *("InvalidRequestError", "NoControlWorkerError", "UnknownContainerError"),
+        *("InvalidRequestError", "Keep", "NoControlWorkerError", "UnknownContainerError"),
         *("UnknownHostError", "WaitTimeoutError", "WorkflowNotFoundError", "WorkloadBusyError"),
     }

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from storage import (
     Archive,
@@ -11,6 +12,7 @@ from storage import (
     ImageRef,
     Key,
     MemoryObjectStore,
+    ObjectInfo,
     StaticKeyring,
     StoreUnavailableError,
     new_archive_prefix,
@@ -57,6 +59,19 @@ def store_checkpoint(
     manifest = manifest_of(archive, checkpoint_id, created=created)
     store.publish(manifest)
     return manifest
+
+
+class AgedObjectStore(MemoryObjectStore):
+    """Says that everything was written at NOON, what begins with a key of `ages` before that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ages: dict[str, timedelta] = {}
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        for info in super().list(prefix):
+            ages = (age for start, age in self.ages.items() if info.key.startswith(start))
+            yield replace(info, modified=NOON - next(ages, timedelta()))
 
 
 class FailingObjectStore(MemoryObjectStore):

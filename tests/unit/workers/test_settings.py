@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from storage import ObjectStore, StoreConfigError
+from storage import Keep, ObjectStore, RetentionPolicy, StoreConfigError
 from workers.settings import (
     Settings,
     dev_state_dir,
@@ -47,7 +48,12 @@ def test_a_damaged_dev_file_is_as_good_as_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("host", "Upper"), ("concurrency", 0), ("lease_seconds", 1)]
+    ("field", "value"),
+    [
+        *(("host", "Upper"), ("concurrency", 0), ("lease_seconds", 1)),
+        *(("retention_keep_last", "0"), ("retention_keep_within", "7"), ("retention_every", "0s")),
+        *(("retention_max_bytes", "much"), ("retention_grace", "")),
+    ],
 )
 def test_a_bad_value_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):
@@ -155,3 +161,18 @@ def test_a_bandwidth_limit_reaches_the_store(
     assert limits == []
     settings.model_copy(update={"bwlimit": 1 << 20}).archives()
     assert limits == [(tmp_path.as_uri(), 1 << 20)]
+
+
+def test_retention_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().retention() == RetentionPolicy()
+    assert load_settings().retention_every is None
+    monkeypatch.setenv("PODFERRY_RETENTION_KEEP_LAST", "3")
+    monkeypatch.setenv("PODFERRY_RETENTION_KEEP_WITHIN", "7d")
+    monkeypatch.setenv("PODFERRY_RETENTION_MAX_BYTES", "50g")
+    monkeypatch.setenv("PODFERRY_RETENTION_EVERY", "")
+    settings = load_settings()
+    assert settings.retention() == RetentionPolicy(
+        keep=Keep(last=3, within=timedelta(days=7)), max_total_bytes=50 << 30
+    )
+    assert settings.retention_every is None
+    assert load_settings(retention_keep_last=5).retention().keep.last == 5

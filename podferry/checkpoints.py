@@ -1,0 +1,162 @@
+"""The checkpoints in the store, as a control plane or a person handles them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedReader
+from pathlib import Path
+
+from podferry.files import new_file
+from runtime import ExportReader
+from storage import (
+    ArchiveDamagedError,
+    ArchiveStore,
+    CheckpointManifest,
+    CheckpointNotFoundError,
+    ImageRef,
+    Imported,
+    Pin,
+    Pins,
+    PruneReport,
+    RetentionPolicy,
+    new_archive_prefix,
+    new_checkpoint_id,
+)
+from storage.transfer import Progress
+from tasks.errors import InvalidRequestError
+from tasks.models import now
+from tasks.records import Records
+from tasks.retention import remove_checkpoints, run_retention
+from tasks.units.surroundings import records as dumped
+from workers.settings import Settings
+
+
+class Checkpoints:
+    """What ``Client.checkpoints`` offers.
+
+    Every method may raise StorageError and BrokerUnavailableError. Where an id is wanted,
+    CheckpointNotFoundError says that there is no such checkpoint. ``progress`` gets the raw bytes
+    so far.
+    """
+
+    def __init__(self, archives: ArchiveStore, records: Records, settings: Settings) -> None:
+        self._archives = archives
+        self._records = records
+        self._settings = settings
+        self._pins = Pins(archives.objects)
+
+    def ls(self, workload: str | None = None) -> list[CheckpointManifest]:
+        """All checkpoints, or one workload's, newest first; unreadable ones are logged."""
+        return self._archives.checkpoints(workload)
+
+    def pins(self, ids: Sequence[str]) -> Mapping[str, Pin]:
+        """The pins of those of these checkpoints that have one."""
+        return {i: pin for i in ids if (pin := self._pins.get(i)) is not None}
+
+    def show(self, checkpoint_id: str) -> CheckpointManifest:
+        """One checkpoint's manifest."""
+        return self._archives.manifest(checkpoint_id)
+
+    def read(self, checkpoint_id: str, *, progress: Progress | None = None) -> Iterator[bytes]:
+        """The plain tar, as ``podman container restore --import`` takes it, in bounded memory.
+
+        The last piece comes only if all is as it was written. Raises ArchiveDamagedError.
+        """
+        manifest = self._archives.manifest(checkpoint_id)
+        try:
+            yield from self._archives.read(manifest.archive, progress=progress)
+        except ArchiveDamagedError:
+            if not self._archives.has_checkpoint(checkpoint_id):  # it was removed meanwhile
+                raise CheckpointNotFoundError(checkpoint_id) from None
+            raise
+
+    def verify(self, checkpoint_id: str, *, progress: Progress | None = None) -> CheckpointManifest:
+        """Read all of a checkpoint; return its manifest. Raises ArchiveDamagedError."""
+        for _ in self.read(checkpoint_id, progress=progress):
+            pass
+        return self._archives.manifest(checkpoint_id)
+
+    def export(
+        self,
+        checkpoint_id: str,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write the plain tar to a file that only its owner may read, whole or not at all.
+
+        Raises ArchiveDamagedError, InvalidRequestError when the file is there already or cannot
+        be written.
+        """
+        with new_file(path, overwrite=overwrite) as file:
+            for piece in self.read(checkpoint_id, progress=progress):
+                file.write(piece)
+
+    def import_(
+        self,
+        file: BufferedReader,
+        *,
+        workload: str,
+        name: str = "the file",
+        progress: Progress | None = None,
+    ) -> CheckpointManifest:
+        """Store a checkpoint that ``podman container checkpoint --export`` wrote.
+
+        It is restored under the workload's name. ``name`` is how errors call the file. Raises
+        NotACheckpointError, InvalidRequestError when ``workload`` is no name for a container.
+        """
+        taken = now()
+        try:
+            checkpoint_id = new_checkpoint_id(workload, taken)
+        except ValueError as error:
+            raise InvalidRequestError(f"{workload!r} is no name for a container") from error
+        export = ExportReader(file, name)
+        prefix = new_archive_prefix(f"checkpoints/{checkpoint_id}")
+        archive = self._archives.write(prefix, export, progress=progress)
+        found = export.container
+        image = ImageRef(
+            name=found.spec.image,
+            id=found.image_id,
+            archived=self._archives.image(found.image_id) is not None,
+        )
+        spec = found.spec.model_copy(update={"name": workload})
+        manifest = CheckpointManifest(
+            id=checkpoint_id,
+            workload=workload,
+            created=taken,
+            host="",
+            container_id=found.id,
+            image=image,
+            spec=spec.model_dump(mode="json"),
+            volumes=tuple(m.source for m in spec.mounts if m.type == "volume"),
+            networks=dumped(found.networks),
+            archive=archive,
+            imported=Imported(container=found.spec.name, unknown=found.unknown),
+        )
+        self._archives.publish(manifest)
+        return manifest
+
+    def pin(self, checkpoint_id: str, *, reason: str = "") -> Pin:
+        """Keep a checkpoint until it is unpinned."""
+        return self._pins.set(checkpoint_id, reason=reason, now=now())
+
+    def unpin(self, checkpoint_id: str) -> None:
+        """Leave a checkpoint to the policy again; one that is not pinned is no error."""
+        if not self._archives.has_checkpoint(checkpoint_id):
+            raise CheckpointNotFoundError(checkpoint_id)
+        self._pins.remove(checkpoint_id)
+
+    def rm(self, ids: Sequence[str]) -> None:
+        """Remove checkpoints: all of them, or none. Raises CheckpointNeededError."""
+        remove_checkpoints(self._archives, self._records, ids)
+
+    def prune(self, policy: RetentionPolicy | None = None, *, dry_run: bool = False) -> PruneReport:
+        """Remove what the policy does not keep, and orphans; by default the settings' policy."""
+        return run_retention(
+            self._archives,
+            self._records,
+            policy or self._settings.retention(),
+            grace=self._settings.retention_grace,
+            dry_run=dry_run,
+        )
