@@ -159,7 +159,6 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
             auto_remove=found.spec.auto_remove,
             checkpointed=found.checkpoint is not None,
             dependencies=found.dependencies,
-            health=found.spec.health,
             spec=found.spec,
         )
 

@@ -6,7 +6,7 @@ import pytest
 
 from podferry import Outcome, RunSpec, StepState, Unit
 from runtime import RestartPolicy, VolumeSpec
-from tests.fleet import Fleet, State, Workload, complaint, ended, eventually
+from tests.fleet import Fleet, State, Workload, ended, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -98,7 +98,7 @@ def test_store_that_is_down_stops_no_container_and_no_worker_starts(
 
     with fleet.without("minio"), fleet.started("worker", "--control") as worker:
         untouched = fleet.workflow("migrate", workload.name, "--to", "b", code=1)
-        line = complaint(worker())
+        line = worker().stderr.splitlines()[-1]
 
     assert untouched.outcome is Outcome.UNTOUCHED
     assert f"{endpoint}/podferry is unavailable" in untouched.reason
@@ -162,7 +162,8 @@ def test_cancel_during_the_upload_returns_to_the_source(fleet: Fleet, workload: 
     submitted = fleet.workflow("migrate", workload.name, "--to", "b", "--detach")
     fleet.await_progress(submitted.id, Unit.CHECKPOINT)
 
-    cancelled = fleet.workflow("cancel", submitted.id)
+    fleet.client.cancel(submitted.id)  # the command line might come too late
+    cancelled = fleet.client.wait(submitted.id, timeout_seconds=PATIENCE_SECONDS)
 
     assert cancelled.outcome is Outcome.CANCELLED
     assert cancelled.done(Unit.RESUME) is not None
