@@ -4,6 +4,7 @@ import logging
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -36,6 +37,7 @@ from storage.objects import Blob, ObjectStore
 from storage.reading import Alive, Reader
 from storage.records import Record, first_reason
 from storage.sealed import RECORD_LIMIT, Kind, open_record, seal_record
+from storage.spool import Spool
 from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
@@ -68,13 +70,15 @@ class ArchiveStore:
         part_bytes: int = PART_BYTES,
         parallel: int = 2,
         compression: Compression = "auto",
+        spool: Path | None = None,
     ) -> None:
         self._objects = objects
+        self._spool = Spool(objects, spool) if spool else None
         self._keys = keys
         self._writer = Writer(
             objects, keys, part_bytes=part_bytes, parallel=parallel, compression=compression
         )
-        self._reader = Reader(objects, keys, parallel=parallel)
+        self._reader = Reader(self._spool or objects, keys, parallel=parallel)
         self._increments = Increments(
             full=self._writer,
             small=Writer(
@@ -169,14 +173,16 @@ class ArchiveStore:
         tar: Iterable[Blob],
         *,
         base: Base | None = None,
+        index: bool = True,
         progress: Progress | None = None,
     ) -> Written:
-        """Store a checkpoint's tar so that the next one can be told apart from it.
+        """Store a checkpoint's tar, with a `base` only what changed since.
 
-        With a `base` only what changed since is stored. `progress` gets the bytes of the tar so
-        far. Else as `write`. Raises PageIndexError when the base's file fails meanwhile.
+        Its `index` is stored too, so that the next one can be told apart from it: 0.4 % of the tar.
+        `progress` gets the bytes of the tar so far. Else as `write`. Raises PageIndexError when the
+        base's file fails meanwhile.
         """
-        return self._increments.write(prefix, tar, base, progress)
+        return self._increments.write(prefix, tar, base, progress, index_wanted=index)
 
     def newest_base(self, workload: str, *, full_every: int) -> BaseRef:
         """What the workload's next checkpoint can be told apart from: its newest checkpoint.
@@ -210,6 +216,24 @@ class ArchiveStore:
             return self.read(manifest.archive, progress=progress)
         last = self._reader.read(manifest.archive, None, parallel=1)
         return self._increments.read(manifest.chain, last, manifest.archive.prefix, progress)
+
+    def prefetch(self, archive: Archive, *, progress: Progress | None = None) -> None:
+        """Copy a whole archive to this machine, verified and still sealed, for `read` to find.
+
+        `spool` is where; without one nothing happens. What others left there is removed after
+        SPOOL_GRACE. Raises what `read` raises, StoreFullError when the disk has no room for it
+        besides as much again; then nothing of it is left there.
+        """
+        if self._spool is None:
+            return
+        with self._spool.keeping(archive):
+            for _ in self.read(archive, progress=progress):
+                pass
+
+    def forget(self, archive: Archive) -> None:
+        """Remove what `prefetch` has copied; nothing is no error."""
+        if self._spool is not None:
+            self._spool.forget(archive.prefix)
 
     def delete(self, archive: Archive) -> None:
         """Delete an archive that no manifest names; one that is gone is no error."""

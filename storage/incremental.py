@@ -57,24 +57,34 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was stored of a checkpoint: `archive` is a delta when there is a `base`."""
+    """What was stored of a checkpoint: `archive` is a delta when there is a `base`.
+
+    `pages` is missing when nobody wanted an index.
+    """
 
     archive: Archive
-    pages: PageRecord
+    tar_bytes: int
+    pages: PageRecord | None
     base: BaseRef | None
 
     @property
     def size(self) -> int:
         """The bytes of all parts."""
-        return self.archive.size + self.pages.index.size
+        return self.archive.size + (self.pages.index.size if self.pages else 0)
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a manifest says of it, besides what was announced."""
+        rebuilt = self.tar_bytes if self.base else None
+        return {"archive": self.archive, "rebuilt_bytes": rebuilt, "pages": self.pages}
 
     def as_base(self) -> BaseRef:
         """What the checkpoint in whose place it lies can be told apart from, before it is one.
 
-        Raises ValueError for a delta: nobody would know of its parent.
+        Raises ValueError for a delta (nobody would know of its parent), and without an index.
         """
-        if self.base is not None:
-            raise ValueError("a base must be a full archive")
+        if self.base is not None or self.pages is None:
+            raise ValueError("a base must be a full archive with an index")
         return BaseRef(parent=None, chain=(self.archive,), pages=self.pages)
 
 
@@ -90,7 +100,13 @@ class Increments:
         self._delete = delete
 
     def write(
-        self, prefix: str, tar: Iterable[Blob], base: Base | None, progress: Progress | None
+        self,
+        prefix: str,
+        tar: Iterable[Blob],
+        base: Base | None,
+        progress: Progress | None,
+        *,
+        index_wanted: bool,
     ) -> Written:
         """See ArchiveStore.write_pages."""
         # A new chain, a new key. It is in front of the index, so it needs no rotation of its own.
@@ -102,20 +118,25 @@ class Increments:
                 archive = self._small.write(prefix, delta, None)
             else:
                 archive = self._full.write(prefix, record_pages(tar, index), None)
-            beside = new_archive_prefix(prefix.rpartition("/")[0])
-            try:
-                stored = self._small.write(beside, itertools.chain([key], index.chunks()), None)
-            except BaseException:
-                with suppress(StorageError):  # what stays is an orphan
-                    self._delete(archive)
-                raise
             return Written(
                 archive=archive,
-                pages=PageRecord(
-                    index=stored, tar_bytes=index.tar_bytes, tar_digest=index.tar_digest.hex()
-                ),
+                tar_bytes=index.tar_bytes,
+                pages=self._store(index, archive) if index_wanted else None,
                 base=base.ref if base else None,
             )
+
+    def _store(self, index: PageIndex, archive: Archive) -> PageRecord:
+        """Store an index beside its archive, or take that away too."""
+        beside = new_archive_prefix(archive.prefix.rpartition("/")[0])
+        try:
+            stored = self._small.write(beside, itertools.chain([index.key], index.chunks()), None)
+        except BaseException:
+            with suppress(StorageError):  # what stays is an orphan
+                self._delete(archive)
+            raise
+        return PageRecord(
+            index=stored, tar_bytes=index.tar_bytes, tar_digest=index.tar_digest.hex()
+        )
 
     @contextmanager
     def base(self, ref: BaseRef) -> Iterator[Base]:

@@ -137,18 +137,19 @@ class CheckpointDraft(Record):
 class CheckpointManifest(CheckpointDraft):
     """A checkpoint of one workload: written last, so what has one is complete.
 
-    `pages` is there when the next one may be told apart from this one. `statistics` are CRIU's, for
-    people.
+    `rebuilt_bytes` is the size of the tar that a chain makes. `pages` is there when the next one
+    may be told apart from this one. `statistics` are CRIU's, for people.
     """
 
     archive: Archive
+    rebuilt_bytes: Bytes | None = None
     pages: PageRecord | None = None
     statistics: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def tar_bytes(self) -> int:
         """The size of the tar that it stands for."""
-        return self.pages.tar_bytes if self.pages else self.archive.raw_size
+        return self.archive.raw_size if self.rebuilt_bytes is None else self.rebuilt_bytes
 
     @property
     def base(self) -> BaseRef | None:

@@ -4,13 +4,13 @@ import itertools
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
+from typing import Protocol
 
 from storage.errors import ArchiveDamagedError, ObjectNotFoundError, ObjectTooLargeError
 from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
-from storage.objects import ObjectStore
 from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener
 from storage.streams import ordered_map, worker_pool
@@ -24,10 +24,17 @@ _FIRST_WAIT_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 0.3
 
 
+class Source(Protocol):
+    """Where objects come from: an ObjectStore, or what stands before one."""
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See ObjectStore."""
+
+
 class Reader:
     """Reads archives; at most (`parallel` + 2) times their part size is in memory."""
 
-    def __init__(self, objects: ObjectStore, keys: Keyring, *, parallel: int) -> None:
+    def __init__(self, objects: Source, keys: Keyring, *, parallel: int) -> None:
         self._objects = objects
         self._keys = keys
         self._parallel = parallel
@@ -91,7 +98,7 @@ class _Source:
 
     def __init__(
         self,
-        objects: ObjectStore,
+        objects: Source,
         throttle: Throttle,
         prefix: str,
         published: Published,

@@ -51,7 +51,7 @@ def store_tar(
     manifest = CheckpointManifest.model_validate(
         manifest_of(written.archive, checkpoint_id, created=created).model_dump()
         | {
-            "pages": written.pages,
+            **written.fields,
             "parent": base.parent if base else None,
             "chain": base.chain if base else (),
         }

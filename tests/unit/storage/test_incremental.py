@@ -221,7 +221,7 @@ def test_a_base_may_lie_in_the_checkpoint_s_own_place(archives: ArchiveStore) ->
     with archives.base(base.as_base()) as opened:
         last = archives.write_pages(new_archive_prefix(place), [tar_of(1)], base=opened)
     plain = store_checkpoint(archives).model_dump()
-    parts = {"archive": last.archive, "pages": last.pages, "chain": (base.archive,)}
+    parts = last.fields | {"chain": (base.archive,)}
     manifest = CheckpointManifest.model_validate(plain | parts | {"id": checkpoint_id})
     archives.publish(manifest)
     child = store_tar(archives, tar_of(2), base=manifest.base, created=NOON + timedelta(seconds=1))
@@ -251,8 +251,7 @@ def test_a_delta_can_be_read_while_it_is_written(archives: ArchiveStore) -> None
             assert not reading.done()
         assert not reading.done()
         plain = store_checkpoint(archives).model_dump() | {"id": checkpoint_id}
-        parts = {"archive": written.archive, "pages": written.pages}
         lineage = {"parent": full.id, "chain": chain}
-        archives.publish(CheckpointManifest.model_validate(plain | parts | lineage))
+        archives.publish(CheckpointManifest.model_validate(plain | written.fields | lineage))
 
         assert reading.result(30) == tar_of(1)
