@@ -109,6 +109,9 @@ class Increments:
         index_wanted: bool,
     ) -> Written:
         """See ArchiveStore.write_pages."""
+        if base is None and not index_wanted:
+            archive = self._full.write(prefix, tar, progress)
+            return Written(archive=archive, tar_bytes=archive.raw_size, pages=None, base=None)
         # A new chain, a new key. It is in front of the index, so it needs no rotation of its own.
         key = base.key if base else secrets.token_bytes(KEY_BYTES)
         tar = Meter(progress).watch(tar)

@@ -48,6 +48,8 @@ class Unit(StrEnum):
     PREFLIGHT = "preflight"  # target: is there room for it; is its image here
     PUSH_IMAGE = "push_image"  # source: image into the store, when the target lacks it
     PULL_IMAGE = "pull_image"  # target: image out of the store
+    PRESEED = "preseed"  # source: a copy of it as it runs, for the checkpoint to be told apart from
+    PREFETCH = "prefetch"  # target: that copy onto its disk
     CHECKPOINT = "checkpoint"  # source: stop it, memory and files into the store
     RESTORE = "restore"  # target: bring it back from the store, until it is healthy
     FINISH = "finish"  # source: remove the old copy (the move is past its commit point)
@@ -102,6 +104,22 @@ class Fallback(StrEnum):
 
     COLD = "cold"  # start it anew on the target, with retry; then resume
     RESUME = "resume"  # bring it back on the source with its memory
+
+
+class Increment(StrEnum):
+    """What a checkpoint stores."""
+
+    NONE = "none"  # all of it; nothing can be told apart from it
+    AUTO = "auto"  # what changed since the newest one, where that is possible
+    FULL = "full"  # all of it, as the first of a chain
+
+
+class Preseed(StrEnum):
+    """Whether a migration sends most of the memory while the container still runs."""
+
+    OFF = "off"
+    AUTO = "auto"  # where the source's link would keep the container stopped for long
+    ON = "on"
 
 
 class StepError(Model):
@@ -163,6 +181,8 @@ class Options(Model):
     """What the request asked for beyond names."""
 
     fallback: Fallback = Fallback.COLD
+    preseed: Preseed = Preseed.OFF
+    incremental: Increment = Increment.NONE  # checkpoint
     leave_stopped: bool = False  # checkpoint: keep the container stopped afterwards
     replace: bool = False  # restore: discard a container of the same name on the target
     ignore_static_ip: bool = False  # restore: let the target give new addresses
@@ -186,6 +206,7 @@ class Workflow(Model):
     deadline: AwareDatetime
     checkpoint_id: str = ""  # chosen with the plan, so that a repeated step cannot write twice
     archives: tuple[str, ...] = ()  # where the checkpoint's archives are written, in their order
+    parents: tuple[str, ...] = ()  # checkpoints that the new ones cannot be read without
     epoch: int = 0
     steps: tuple[Step, ...] = ()
     state: State = State.QUEUED

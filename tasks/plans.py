@@ -13,6 +13,7 @@ from tasks.models import (
     Fallback,
     Kind,
     Outcome,
+    Preseed,
     Step,
     Unit,
     Workflow,
@@ -42,11 +43,13 @@ def first_plan(workflow: Workflow) -> Steps:
     source, target = workflow.source or "", workflow.target or ""
     match workflow.kind:
         case Kind.MIGRATE:
+            early: Steps = ((Unit.PRESEED, source), (Unit.PREFETCH, target))
             return (
                 (Unit.DESCRIBE, source),
                 (Unit.PREFLIGHT, target),
                 (Unit.PUSH_IMAGE, source),
                 (Unit.PULL_IMAGE, target),
+                *(early if workflow.options.preseed is not Preseed.OFF else ()),
                 (Unit.CHECKPOINT, source),
                 (Unit.RESTORE, target),
                 (Unit.FINISH, source),

@@ -16,7 +16,7 @@ from datetime import timedelta
 import structlog
 from pydantic import JsonValue
 
-from storage import Archive
+from storage import Archive, CheckpointManifest
 from tasks.context import Context
 from tasks.errors import (
     CancelledError,
@@ -85,18 +85,26 @@ class Step:
             return True
         return True
 
-    def read(
-        self, archive: Archive, *, before: int = 0, total: int | None = None
-    ) -> Iterator[bytes]:
-        """The stream of an archive; the log tells how far it is.
+    def read(self, archive: Archive) -> Iterator[bytes]:
+        """The stream of an archive; the log tells how far it is."""
 
-        ``before`` and ``total`` count the bytes of all archives where there are several.
+        def progress(done_bytes: int) -> None:
+            self.progress(done_bytes, archive.raw_size)
+
+        return self.context.archives.read(archive, progress=progress)
+
+    def read_checkpoint(
+        self, manifest: CheckpointManifest, *, before: int = 0, total: int | None = None
+    ) -> Iterator[bytes]:
+        """A checkpoint's tar, as ``read``.
+
+        ``before`` and ``total`` count the bytes of all checkpoints where there are several.
         """
 
         def progress(done_bytes: int) -> None:
-            self.progress(before + done_bytes, total or archive.raw_size)
+            self.progress(before + done_bytes, total or manifest.tar_bytes)
 
-        return self.context.archives.read(archive, progress=progress)
+        return self.context.archives.read_checkpoint(manifest, progress=progress)
 
     def progress(self, done_bytes: int, total: int | None = None) -> None:
         """Tell how many bytes have passed; also where a long transfer learns that it must stop."""

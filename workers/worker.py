@@ -29,6 +29,7 @@ from workers.logs import configure_logging
 from workers.reconciling import reconcile_timer
 from workers.repeating import Repeating
 from workers.retention import retention_timer
+from workers.schedules import schedule_timer
 from workers.settings import Settings
 
 Job = Heartbeat | CanaryWatch | Repeating
@@ -56,6 +57,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
         registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
+        full_every=settings.full_every,
         retention=settings.retention(),
         orphan_grace=settings.retention_grace,
     )
@@ -83,6 +85,8 @@ def _background(app: Celery, context: Context, settings: Settings, control: bool
         redis = connect(settings.redis_url)
         own = replace(context, records=Records(redis))
         found.append(reconcile_timer(app, own, Registry(redis), redis))
+        seconds = settings.deadline_seconds
+        found.append(schedule_timer(app, connect(settings.redis_url), deadline_seconds=seconds))
         if settings.retention_every is not None:
             found.append(retention_timer(app, redis, every=settings.retention_every))
     if settings.host is not None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-
-from pydantic import JsonValue
 
 from runtime import (
     CheckpointRuntime,
@@ -16,17 +14,19 @@ from runtime import (
     RestoreSpec,
 )
 from storage import (
-    Archive,
+    Base,
     CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageRef,
+    Written,
     member_checkpoint_id,
     new_archive_prefix,
 )
 from tasks.facts import MemberFacts, SourceFacts, source_facts
-from tasks.models import Kind, Workflow, now
+from tasks.models import Increment, Kind, Workflow, now
 from tasks.step import Result, Step
+from tasks.units.bases import drop_indexes, opened_bases, send
 from tasks.units.engine import engine, wait_healthy
 from tasks.units.parallel import in_parallel
 from tasks.units.surroundings import described_networks, described_volumes, records
@@ -42,8 +42,14 @@ def checkpoint(step: Step) -> Result:
     complete, which their first bytes tell: the archive then holds one moment's memory and files,
     and the containers stand still for the dump only.
     """
-    runtime, source = engine(step), source_facts(step.workflow)
-    drafts = [_draft(step, source, member) for member in source.members]
+    source = source_facts(step.workflow)
+    with opened_bases(step, [member.name for member in source.members]) as bases:
+        return _checkpoint(step, source, bases)
+
+
+def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> Result:
+    runtime = engine(step)
+    drafts = [_draft(step, source, member, bases.get(member.name)) for member in source.members]
     prefixes = [new_archive_prefix(f"checkpoints/{draft.id}") for draft in drafts]
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
     step.note(source_stopped=True, archives=tuple(prefixes))
@@ -57,18 +63,23 @@ def checkpoint(step: Step) -> Result:
     with _dumped(runtime, source) as dumps:
         if stay:
             _bring_back(runtime, source)
-        archives = _stored(step, prefixes, [dumps[draft.workload] for draft in drafts])
+        stored = _stored(
+            step, prefixes, [(dumps[d.workload], bases.get(d.workload)) for d in drafts]
+        )
     step.fence()
     # The first one last: it is brought back first, and only when all of them are complete.
-    for draft, archive in reversed(list(zip(drafts, archives, strict=True))):
-        statistics: dict[str, JsonValue] = {**dumps[draft.workload].statistics}
+    for draft, written in reversed(list(zip(drafts, stored, strict=True))):
+        statistics = dict(dumps[draft.workload].statistics)
         step.context.archives.publish(
-            CheckpointManifest(**dict(draft), archive=archive, statistics=statistics)
+            CheckpointManifest.model_validate(
+                {**dict(draft), **written.fields, "statistics": statistics}
+            )
         )
     _publish_group(step, source)
+    drop_indexes(step, bases.values())
     return {
-        "bytes": sum(archive.size for archive in archives),
-        "raw_bytes": sum(archive.raw_size for archive in archives),
+        "bytes": sum(written.size for written in stored),
+        "raw_bytes": sum(written.tar_bytes for written in stored),
     }
 
 
@@ -138,22 +149,20 @@ def _wave(runtime: CheckpointRuntime, members: list[MemberFacts], stack: ExitSta
 
 
 def _stored(
-    step: Step, prefixes: Sequence[str], dumps: Sequence[CheckpointStream]
-) -> list[Archive]:
+    step: Step, prefixes: Sequence[str], dumps: Sequence[tuple[CheckpointStream, Base | None]]
+) -> list[Written]:
     """Send them to the store, one after the other: memory stays that of one transfer."""
-    archives: list[Archive] = []
-    before = 0
-
-    def progress(done_bytes: int) -> None:
-        step.progress(before + done_bytes)
-
-    for prefix, chunks in zip(prefixes, dumps, strict=True):
-        archives.append(step.context.archives.write(prefix, chunks, progress=progress))
-        before += archives[-1].raw_size
-    return archives
+    stored: list[Written] = []
+    index = step.workflow.options.incremental is not Increment.NONE
+    for prefix, (chunks, base) in zip(prefixes, dumps, strict=True):
+        before = sum(written.tar_bytes for written in stored)
+        stored.append(send(step, prefix, chunks, base=base, index=index, before=before))
+    return stored
 
 
-def _draft(step: Step, source: SourceFacts, member: MemberFacts) -> CheckpointDraft:
+def _draft(
+    step: Step, source: SourceFacts, member: MemberFacts, base: Base | None
+) -> CheckpointDraft:
     """What the manifest says besides its archive, asked while the container runs."""
     runtime, archives, workflow = engine(step), step.context.archives, step.workflow
     container, spec = member.container, runtime.inspect(member.id).spec
@@ -177,6 +186,8 @@ def _draft(step: Step, source: SourceFacts, member: MemberFacts) -> CheckpointDr
         networks=records(described_networks(runtime, spec)),
         volume_specs=records(described_volumes(runtime, spec)),
         facts=runtime.capabilities().model_dump(mode="json"),
+        parent=base.ref.parent if base else None,
+        chain=base.ref.chain if base else (),
     )
 
 

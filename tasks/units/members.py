@@ -62,15 +62,17 @@ def incoming(step: Step) -> Iterator[Incoming]:
         for prefix in workflow.archives:
             draft = archives.announced(prefix)
             alive = partial(_require_source, step)
-            along = archives.follow(draft.id, prefix, alive=alive, progress=step.progress)
+            along = archives.follow(
+                draft.id, prefix, alive=alive, chain=draft.chain, progress=step.progress
+            )
             yield Incoming(draft=draft, chunks=along)
         return
     found = manifests(step)
-    before, total = 0, sum(manifest.archive.raw_size for manifest in found)
+    before, total = 0, sum(manifest.tar_bytes for manifest in found)
     for manifest in found:
-        chunks = step.read(manifest.archive, before=before, total=total)
+        chunks = step.read_checkpoint(manifest, before=before, total=total)
         yield Incoming(draft=manifest, chunks=chunks)
-        before += manifest.archive.raw_size
+        before += manifest.tar_bytes
 
 
 def volumes_of(found: Iterable[CheckpointDraft]) -> tuple[str, ...]:

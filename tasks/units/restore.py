@@ -16,6 +16,7 @@ from tasks.errors import InvalidRequestError
 from tasks.facts import target_check
 from tasks.models import Kind, Workflow
 from tasks.step import Result, Step
+from tasks.units.bases import forget_bases
 from tasks.units.engine import engine, lookup, remove_copies, wait_healthy
 from tasks.units.members import Incoming, incoming, volumes_of
 from tasks.units.surroundings import ensure_networks
@@ -37,8 +38,11 @@ def restore(step: Step) -> Result:
     if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
         _discard_old(step, runtime, drafts)
     take_target(step, runtime, names, volumes)
-    with leaving_nothing(step, runtime, names, volumes):
-        containers = _restore_all(step, runtime, found)
+    try:
+        with leaving_nothing(step, runtime, names, volumes):
+            containers = _restore_all(step, runtime, found)
+    finally:
+        forget_bases(step)
     return {"container_ids": list(containers)}
 
 

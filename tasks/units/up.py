@@ -117,7 +117,7 @@ def _fill_volumes(
     if not targets:
         return
     runtime.initialize(container)
-    chunks = step.read(manifest.archive)
+    chunks = step.read_checkpoint(manifest)
     for path, content in _members(chunks):
         if path in targets:
             runtime.put_archive(container, targets[path], content)

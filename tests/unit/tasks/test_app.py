@@ -47,7 +47,8 @@ def test_task_names_are_frozen(worker_app: Celery) -> None:
         *("podferry.start", "podferry.fall_back", "podferry.retention"),
         *("podferry.describe", "podferry.preflight", "podferry.push_image", "podferry.pull_image"),
         *("podferry.checkpoint", "podferry.restore", "podferry.finish", "podferry.up"),
-        *("podferry.discard", "podferry.resume", "podferry.build"),
+        *("podferry.discard", "podferry.resume", "podferry.build", "podferry.preseed"),
+        "podferry.prefetch",
     }
 
 
