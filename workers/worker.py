@@ -25,7 +25,7 @@ from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry
-from workers.canary import CanaryWatch
+from workers.canary import canary_watch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
 from workers.reconciling import reconcile_timer
@@ -34,7 +34,7 @@ from workers.retention import retention_timer
 from workers.settings import Settings
 
 _M_ARENA_MAX = -8  # malloc.h
-Job = Heartbeat | CanaryWatch | Repeating
+Job = Heartbeat | Repeating
 log = structlog.get_logger()
 
 
@@ -100,7 +100,7 @@ def _background(app: Celery, context: Context, settings: Settings, control: bool
         if settings.retention_every is not None:
             found.append(retention_timer(app, redis, every=settings.retention_every))
     if settings.host is not None:
-        watch = CanaryWatch(
+        watch = canary_watch(
             registry,
             settings.host,
             PodmanRuntime(settings.socket),
