@@ -12,9 +12,12 @@ log = structlog.get_logger()
 
 
 class Repeating:
-    """Does ``act`` every so many seconds until ``stop``; a failure is logged, and tried again."""
+    """Does ``act`` every so many seconds until ``stop``; a failure is logged, and tried again.
 
-    def __init__(self, name: str, act: Callable[[], None], *, every_seconds: float) -> None:
+    ``act`` may return another number of seconds until the next time.
+    """
+
+    def __init__(self, name: str, act: Callable[[], float | None], *, every_seconds: float) -> None:
         self._name = name
         self._act = act
         self._every_seconds = every_seconds
@@ -31,10 +34,12 @@ class Repeating:
         self._thread.join(timeout=STOP_SECONDS)
 
     def _repeat(self) -> None:
-        while True:
-            try:
-                self._act()
-            except Exception as error:  # Redis is away: the next time tries again
-                log.warning(f"{self._name} failed", reason=str(error))
-            if self._over.wait(self._every_seconds):
-                return
+        while not self._over.wait(self._once()):
+            pass
+
+    def _once(self) -> float:
+        try:
+            return self._act() or self._every_seconds
+        except Exception as error:  # Redis is away: the next time tries again
+            log.warning(f"{self._name} failed", reason=str(error))
+            return self._every_seconds
