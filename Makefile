@@ -6,8 +6,10 @@ LAB ?= $(or $(PODFERRY_LAB),.lab)
 HOSTS ?= a,b
 MINIO ?= yes
 PY := .venv/bin/python
+RUNTIME_TESTS := tests/unit/runtime $(wildcard tests/contract/test_runtime*.py) tests/contract/test_facts.py $(addprefix \
+	tests/integration/test_,$(addsuffix .py,docker_runtime fidelity moments podman_runtime preflight run_options runtime_images))
 
-.PHONY: help demo demo-picture test unit check bench lab-up lab-down lab-status lock clean system python lab-root minio versitygw
+.PHONY: help demo demo-picture test unit coverage check bench lab-up lab-down lab-status lock clean system python lab-root minio versitygw
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,10 @@ test: system python lab-root minio versitygw ## Run every test (needs root)
 
 unit: python ## Run the unit tests: no root, no server, no network
 	@$(PY) -m pytest tests/unit
+
+coverage: system python lab-root ## Lines of runtime/ that its own tests run, at least 90 % (needs root)
+	@$(PY) -m coverage run -m pytest $(RUNTIME_TESTS)
+	@$(PY) -m coverage report
 
 check: python ## Lint, format, types, layers
 	@.venv/bin/ruff check .
@@ -52,7 +58,7 @@ lock: python ## Pin the newest versions of all dependencies
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean: lab-down ## Take the lab down and remove everything that was made here
-	@rm -rf .venv $(LAB) .lab-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv $(LAB) .lab-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
 system:
 	@ops/setup/system.sh

@@ -26,15 +26,18 @@ from tasks.models import (
     EventType,
     Fallback,
     HostStatus,
+    Increment,
     Kind,
     Options,
     Outcome,
+    Preseed,
     State,
     Step,
     StepState,
     Unit,
     Workflow,
 )
+from tasks.schedules import Schedule
 from workers.settings import Settings
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "Finding",
     "HostOfflineError",
     "HostStatus",
+    "Increment",
     "InvalidRequestError",
     "Keep",
     "Kind",
@@ -58,10 +62,12 @@ __all__ = [
     "Options",
     "Outcome",
     "Pin",
+    "Preseed",
     "PruneReport",
     "RetentionPolicy",
     "RunSpec",
     "RuntimeEngineError",
+    "Schedule",
     "Settings",
     "Severity",
     "State",

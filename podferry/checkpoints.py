@@ -64,7 +64,7 @@ class Checkpoints:
         """
         manifest = self._archives.manifest(checkpoint_id)
         try:
-            yield from self._archives.read(manifest.archive, progress=progress)
+            yield from self._archives.read_checkpoint(manifest, progress=progress)
         except ArchiveDamagedError:
             if not self._archives.has_checkpoint(checkpoint_id):  # it was removed meanwhile
                 raise CheckpointNotFoundError(checkpoint_id) from None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podferry.checkpoints import Checkpoints
-from podferry.locate import Locator, Place
 from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
 from storage import (
     CheckpointManifest,
@@ -25,14 +25,17 @@ from tasks.app import make_app
 from tasks.broker import broker_errors, connect
 from tasks.errors import InvalidRequestError, WaitTimeoutError
 from tasks.facts import findings_of
+from tasks.locate import Locator, Place
 from tasks.models import (
     Event,
     Fallback,
     GroupKind,
     HostStatus,
+    Increment,
     Inventory,
     Kind,
     Options,
+    Preseed,
     State,
     WorkerInfo,
     Workflow,
@@ -41,6 +44,7 @@ from tasks.models import (
 )
 from tasks.records import Records
 from tasks.registry import Registry
+from tasks.schedules import SHORTEST, Schedule, Schedules, checkpoint_workflow
 from tasks.units.build import BuildRequest
 from workers.settings import Settings, load_settings
 
@@ -71,6 +75,7 @@ class Client:
         self._records = Records(self._redis)
         self._registry = Registry(self._redis)
         self._locator = Locator(self._registry)
+        self._schedules = Schedules(self._redis)
         with broker_errors(self._settings.redis_url):
             self._redis.ping()
 
@@ -118,11 +123,14 @@ class Client:
         to: str,
         source: str | None = None,
         fallback: Fallback = Fallback.COLD,
+        preseed: Preseed = Preseed.AUTO,
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Move a running container, compose project or pod to another host.
 
-        Raises UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
+        ``preseed`` sends most of the memory while the container still runs, by default where its
+        host has been seen to send so slowly that this is worth a second dump. Raises
+        UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
         place = self._between(container, to, source)
@@ -133,7 +141,7 @@ class Client:
             members=place.members,
             source=place.host,
             target=to,
-            options=Options(fallback=fallback),
+            options=Options(fallback=fallback, preseed=self._preseed(preseed, place.host)),
             deadline_seconds=self._deadline(deadline_seconds),
             checkpoint_id=new_checkpoint_id(place.name, now()),
         )
@@ -176,23 +184,41 @@ class Client:
         *,
         host: str | None = None,
         leave_stopped: bool = False,
+        incremental: Increment = Increment.NONE,
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Checkpoint a container into the store; it goes on running unless ``leave_stopped``."""
         if host is not None:
             self._registry.require_host(host)
         place = self._locator.locate(container, host)
-        workflow = new_workflow(
-            Kind.CHECKPOINT,
-            place.name,
-            group=place.group,
-            members=place.members,
-            source=place.host,
-            options=Options(leave_stopped=leave_stopped),
-            deadline_seconds=self._deadline(deadline_seconds),
-            checkpoint_id=new_checkpoint_id(place.name, now()),
-        )
-        return self._submit(workflow)
+        options = Options(leave_stopped=leave_stopped, incremental=incremental)
+        return self._submit(checkpoint_workflow(place, options, self._deadline(deadline_seconds)))
+
+    def checkpoint_every(
+        self, container: str, every: timedelta | None, *, host: str | None = None
+    ) -> Schedule | None:
+        """Take an incremental checkpoint every so often, the first one at once.
+
+        It follows the workload to other hosts, unless there is a ``host``. None ends it. Raises
+        UnknownContainerError, AmbiguousContainerError, InvalidRequestError for less than 10 s, or
+        when there is nothing to end.
+        """
+        if every is None:
+            if not self._schedules.remove(container):
+                raise InvalidRequestError(f"{container!r} has no schedule")
+            return None
+        if every < SHORTEST:
+            raise InvalidRequestError(f"every {every.total_seconds():g} s is too often; use 10s")
+        if host is not None:
+            self._registry.require_host(host)
+        place = self._locator.locate(container, host)
+        schedule = Schedule(workload=place.name, host=host, every=every, next=now())
+        self._schedules.put(schedule)
+        return schedule
+
+    def schedules(self) -> list[Schedule]:
+        """What is checkpointed again and again, by name."""
+        return self._schedules.all()
 
     def restore(
         self,
@@ -333,6 +359,11 @@ class Client:
         if place.host == to:
             raise InvalidRequestError(f"{place.name!r} is on host {to!r} already")
         return place
+
+    def _preseed(self, wanted: Preseed, source: str) -> Preseed:
+        """What to ask for: no look at the source's memory while its link is not known."""
+        unknown = wanted is Preseed.AUTO and self._registry.rate(source) is None
+        return Preseed.OFF if unknown else wanted
 
     def _checkpoint(self, reference: str) -> CheckpointManifest | GroupManifest:
         """A container's checkpoint, else a group's, by its id or a name for the newest."""

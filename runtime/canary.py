@@ -70,7 +70,7 @@ def _try(
         container = runtime.run(spec)
         runtime.start(container)
         directory = libpod.json(f"/containers/{container}/json", operation="inspect")["StaticDir"]
-        reason = _there_and_back(runtime, container)
+        reason = there_and_back(runtime, container)
         log = "\n".join(peek.read(f"{directory}/{log}") for log in LOGS)
     finally:
         runtime.remove(name, force=True)
@@ -78,7 +78,11 @@ def _try(
     return explained(reason, log), version[1] if version else ""
 
 
-def _there_and_back(runtime: CheckpointRuntime, container: str) -> str:
+def there_and_back(runtime: CheckpointRuntime, container: str) -> str:
+    """Checkpoint a container and restore it; return what went wrong, empty if nothing did.
+
+    Raises EngineUnavailableError.
+    """
     try:
         with runtime.checkpoint(container, CheckpointSpec()) as chunks:
             archive = b"".join(chunks)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.creating_host import host_config
-from runtime.deriving import NANOSECONDS, SHELL
 from runtime.errors import UnsupportedOptionError
+from runtime.health_forms import to_engine
 from runtime.inspecting import image_reference
-from runtime.run_parts import HealthCheck, Mount, NetworkAttachment
+from runtime.run_parts import Mount, NetworkAttachment
 from runtime.specs import RunSpec
 
 
@@ -32,7 +32,7 @@ def create_body(spec: RunSpec) -> dict[str, Any]:
         "StopTimeout": spec.stop_timeout_seconds,
         "Tty": spec.tty,
         "OpenStdin": spec.stdin_open,
-        "Healthcheck": None if spec.health is None else _health(spec.health),
+        "Healthcheck": None if spec.health is None else to_engine(spec.health),
         "ExposedPorts": {f"{port.container_port}/{port.protocol}": {} for port in spec.ports},
         "HostConfig": host_config(spec),
     }
@@ -83,16 +83,3 @@ def _endpoint(network: NetworkAttachment) -> dict[str, Any]:
     if network.mac:
         endpoint["MacAddress"] = network.mac
     return endpoint
-
-
-def _health(check: HealthCheck) -> dict[str, Any]:
-    if not check.command:
-        return {"Test": ["NONE"]}
-    by_shell = check.command[:2] == SHELL and len(check.command) == len(SHELL) + 1
-    return {
-        "Test": ["CMD-SHELL", check.command[-1]] if by_shell else ["CMD", *check.command],
-        "Interval": round(check.interval_seconds * NANOSECONDS),
-        "Timeout": round(check.timeout_seconds * NANOSECONDS),
-        "StartPeriod": round(check.start_period_seconds * NANOSECONDS),
-        "Retries": check.retries,
-    }

@@ -13,14 +13,12 @@ from typing import Any
 from runtime.carrying import SHORT_ID_DIGITS, carried_env, carried_hostname, own_networks
 from runtime.deriving_host import devices, limits, logging, namespaces, security
 from runtime.deriving_mounts import mounts
+from runtime.health_forms import from_engine
 from runtime.run_parts import Dns, HealthCheck, NetworkAttachment, Port, RestartPolicy
 from runtime.run_spec import RunSpec
 
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what an engine reports for "all"
-NANOSECONDS = 1e9
-SHELL = ("/bin/sh", "-c")  # what runs the CMD-SHELL of a health check
-ENGINES_SECONDS = 30  # between two checks, and for one, when nobody said
-ASKED = "podferry.asked"  # annotation: what Podman was asked for and its inspect does not show
+ASKED = "podferry.asked"  # annotation: what Podman was not told, and what its inspect does not show
 
 
 def run_spec(container: Mapping[str, Any], fresh: Mapping[str, Any] | None = None) -> RunSpec:
@@ -44,7 +42,7 @@ def run_spec(container: Mapping[str, Any], fresh: Mapping[str, Any] | None = Non
         networks=_networks(container, asked.get("networks", {})),
         dns=_dns(host),
         restart=restart_policy(host.get("RestartPolicy") or {}),
-        health=_health(config.get("Healthcheck")),
+        health=_health(config, asked.get("health")),
         limits=limits(host, fresh),
         security=security(host),
         namespaces=namespaces(host, fresh),
@@ -61,35 +59,26 @@ def run_spec(container: Mapping[str, Any], fresh: Mapping[str, Any] | None = Non
 
 
 def asked_annotation(spec: RunSpec) -> dict[str, str]:
-    """Note down what Podman's inspect will not show of this spec; empty if it shows all."""
+    """Note down what Podman's inspect will not show of this spec; empty if it shows all.
+
+    The health check is among it, because Podman is not told of it.
+    """
     asked = {
         "sysctls": spec.sysctls,
         "networks": {network.name: network.fixed for network in spec.networks if network.fixed},
         "devices": {d.source: d.permissions for d in spec.devices if d.permissions != "rwm"},
+        "health": spec.health.model_dump() if spec.health and spec.health.command else None,
     }
     said = {key: value for key, value in asked.items() if value}
     return {ASKED: json.dumps(said)} if said else {}
 
 
-def health_check(config: Mapping[str, Any] | None) -> HealthCheck | None:
-    """Read ``Config.Healthcheck``; its times are nanoseconds, 0 or absent means the default."""
-    check = _health(config)
-    return check if check and check.command else None
-
-
-def _health(config: Mapping[str, Any] | None) -> HealthCheck | None:
-    if not config or not config.get("Test"):
-        return None
-    kind, *rest = config["Test"]
-    if kind == "NONE":
-        return HealthCheck()
-    return HealthCheck(
-        command=(*SHELL, *rest) if kind == "CMD-SHELL" else tuple(rest),
-        interval_seconds=(config.get("Interval") or 0) / NANOSECONDS or ENGINES_SECONDS,
-        timeout_seconds=(config.get("Timeout") or 0) / NANOSECONDS or ENGINES_SECONDS,
-        start_period_seconds=(config.get("StartPeriod") or 0) / NANOSECONDS,
-        retries=config.get("Retries") or 3,
-    )
+def _health(config: Mapping[str, Any], asked: Mapping[str, Any] | None) -> HealthCheck | None:
+    """Return the check that the engine knows of, else the one that it was not told."""
+    native = from_engine(config.get("Healthcheck"))
+    if asked and not (native and native.command):
+        return HealthCheck.model_validate(asked)
+    return native
 
 
 def _entrypoint(config: Mapping[str, Any]) -> tuple[str, ...] | None:

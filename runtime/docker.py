@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from docker.errors import NotFound
+from docker.utils import version_lt
 
 from runtime.connection import HANDSHAKE_SECONDS
 from runtime.creating import create_body, further_networks, require_supported
@@ -20,6 +21,7 @@ from runtime.errors import (
     ImageNotFoundError,
     NetworkNotFoundError,
     RuntimeEngineError,
+    UnsupportedOptionError,
 )
 from runtime.inspecting import container_info, container_summary, label_filter
 from runtime.reaching import CONNECT_SECONDS
@@ -33,6 +35,8 @@ from runtime.specs import (
 )
 from runtime.translate import checked
 from runtime.upload import Upload
+
+START_INTERVAL_SINCE = "1.44"  # an older engine drops it without a word
 
 
 class DockerRuntime(DockerImages, DockerObjects, DockerExec, DockerWatching):
@@ -84,7 +88,12 @@ class DockerRuntime(DockerImages, DockerObjects, DockerExec, DockerWatching):
 
     def _creation(self, spec: RunSpec) -> tuple[dict[str, Any], tuple[NetworkAttachment, ...]]:
         """Return the body of the create call and the networks to join after it."""
-        return create_body(spec), further_networks(spec)
+        body = create_body(spec)
+        knows = not version_lt(self._api.api_version, START_INTERVAL_SINCE)
+        if "StartInterval" in body.get("Healthcheck", ()) and not knows:
+            reason = f"Docker's API has it since {START_INTERVAL_SINCE}"
+            raise UnsupportedOptionError("health.start_interval_seconds", reason)
+        return body, further_networks(spec)
 
     def _join(self, container: str, network: NetworkAttachment) -> None:
         known = _missing(container) | {"not found": NetworkNotFoundError(network.name)}

@@ -161,7 +161,6 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
             checkpointed=found.checkpoint is not None,
             dependencies=found.dependencies,
             pod=self.pods[found.pod].id if found.pod else "",
-            health=found.spec.health,
             spec=found.spec,
         )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtime.deriving import health_check, run_spec
+from runtime.deriving import run_spec
 from runtime.specs import ContainerInfo, ContainerState, ContainerSummary, ImageInfo
 
 LOCAL_REGISTRY = "localhost/"  # what Podman puts before the name of an image built here
@@ -31,11 +31,11 @@ def container_info(
     container: Mapping[str, Any], fresh: Mapping[str, Any] | None = None
 ) -> ContainerInfo:
     """Read ``GET /containers/{id}/json``; for ``fresh`` see RunSpec.from_inspect."""
-    state, config = container["State"], container["Config"]
+    state, spec = container["State"], run_spec(container, fresh)
     return ContainerInfo(
         id=container["Id"],
-        name=container["Name"].removeprefix("/"),
-        image=config["Image"],
+        name=spec.name,
+        image=spec.image,
         image_id=bare_id(container["Image"]),
         state=container_state(state["Status"]),
         pid=state.get("Pid", 0) if state["Running"] else 0,  # Podman keeps a checkpointed one's
@@ -44,8 +44,7 @@ def container_info(
         checkpointed=state.get("Checkpointed", False),
         dependencies=tuple(container.get("Dependencies") or ()),
         pod=container.get("Pod") or "",
-        health=health_check(config.get("Healthcheck")),
-        spec=run_spec(container, fresh),
+        spec=spec,
     )
 
 

@@ -27,6 +27,7 @@ from runtime.errors import (
     RuntimeEngineError,
 )
 from runtime.fidelity import completed, layer_of, require_readable, seen_by_engine, unkept
+from runtime.health_forms import from_engine
 from runtime.inspecting import container_info, container_summary
 from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
@@ -51,6 +52,7 @@ from runtime.specs import (
     ContainerInfo,
     ContainerState,
     ContainerSummary,
+    HealthCheck,
     ImageInfo,
     NetworkAttachment,
     NetworkSpec,
@@ -143,10 +145,16 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
             self.remove(made["Id"], volumes=True)
 
     def _creation(self, spec: RunSpec) -> tuple[dict[str, Any], tuple[NetworkAttachment, ...]]:
-        return podman_body(spec), ()
+        body = podman_body(spec)  # first, so that what Podman would drop is refused before all else
+        if spec.health is None and (check := self._health_of_image(spec.image)):
+            body = podman_body(spec.model_copy(update={"health": check}))
+        return body, ()
 
     def run(self, spec: RunSpec) -> str:
-        """Create a container, not started; return its id (64 hex digits)."""
+        """Create a container, not started; return its id (64 hex digits).
+
+        The engine runs no health check of it, not even the image's; inspect tells it all the same.
+        """
         container = super().run(spec)
         if spec.limits.memory_bytes and spec.limits.memory_swap_bytes < 0:
             try:
@@ -155,6 +163,11 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
                 self.remove(container, force=True, volumes=True)
                 raise
         return container
+
+    def _health_of_image(self, image: str) -> HealthCheck | None:
+        """Read an image's check; only libpod tells it, but names mean another image there."""
+        path, operation = f"/images/{self.image(image).id}/json", f"inspect of {image!r}"
+        return from_engine(self._libpod.json(path, operation=operation).get("Healthcheck"))
 
     def _lift_swap_limit(self, container: str, memory_bytes: int) -> None:
         """Do what the compatible create call drops: allow swap without limit."""

@@ -9,7 +9,8 @@ from typing import Any
 from runtime.creating import create_body, endpoints
 from runtime.deriving import asked_annotation
 from runtime.errors import UnsupportedOptionError
-from runtime.specs import BuildSpec, Port, RestoreSpec, RunSpec
+from runtime.health_forms import to_engine
+from runtime.specs import BuildSpec, HealthCheck, Port, RestoreSpec, RunSpec
 
 DOCKER_FORMAT = "application/vnd.docker.distribution.manifest.v2+json"
 LOG_OPTIONS = frozenset({"max-size", "tag"})  # Podman 5.4 ignores the others
@@ -26,9 +27,8 @@ def podman_body(spec: RunSpec) -> dict[str, Any]:
     body = create_body(spec)
     if "NetworkingConfig" in body:
         body["NetworkingConfig"] = endpoints(spec.networks)
-    if body.get("Healthcheck", {}).get("Test", ())[:1] == ["CMD"]:
-        # Podman joins the words with blanks and splits them again, but takes a JSON list as it is.
-        body["Healthcheck"]["Test"] = [json.dumps(body["Healthcheck"]["Test"][1:])]
+    if spec.health is not None:  # the annotation holds it, see HealthCheck
+        body["Healthcheck"] = to_engine(HealthCheck())
     if annotation := asked_annotation(spec):
         body["HostConfig"]["Annotations"] = annotation
     return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -14,17 +15,29 @@ Propagation = Literal["", "private", "rprivate", "shared", "rshared", "slave", "
 class HealthCheck(Spec):
     """When a container counts as healthy: ``command`` exits 0 inside it.
 
-    Whether a copy is healthy is asked by us through exec, as the container's own user, whatever
-    the engine thinks: Podman fires a native check at once and as root, which breaks images that
-    drop privileges. An empty ``command`` asks only that the container runs; in a RunSpec it
-    switches the image's own check off.
+    The fields mean what Docker means by them. Podman fires a native check at once and as root,
+    which breaks images that drop privileges; so it is not told of the check: whoever waits for the
+    container asks through exec, as the container's own user. An empty ``command`` asks only that
+    the container runs; in a RunSpec it switches the image's own check off.
     """
 
     command: tuple[str, ...] = ()
     interval_seconds: float = Field(default=1.0, gt=0)
-    timeout_seconds: float = Field(default=10.0, gt=0)
-    retries: int = Field(default=30, ge=1)
-    start_period_seconds: float = Field(default=0.0, ge=0)
+    timeout_seconds: float = Field(default=10.0, gt=0)  # of one run of the command
+    retries: int = Field(default=30, ge=1)  # failures in a row that make it unhealthy
+    start_period_seconds: float = Field(default=0.0, ge=0)  # failures in it do not count
+    start_interval_seconds: float = Field(default=5.0, gt=0)  # between two runs in that period
+
+    @classmethod
+    def from_compose(cls, entry: Mapping[str, object]) -> HealthCheck:
+        """Read the ``healthcheck`` of a compose file, with the engines' defaults.
+
+        ``test`` is a shell command or a list that begins with CMD, CMD-SHELL or NONE; times are
+        "30s", "1m30s". Raises ValueError, naming the key, for anything else.
+        """
+        from runtime.health_forms import from_compose  # that module is built on this one
+
+        return from_compose(entry)
 
 
 class Mount(Spec):

@@ -194,8 +194,12 @@ class ContainerInfo(Spec):
     checkpointed: bool = False  # stopped by a checkpoint whose images are still in place
     dependencies: tuple[str, ...] = ()
     pod: str = ""
-    health: HealthCheck | None = None  # from the image's or the container's own HEALTHCHECK
     spec: RunSpec
+
+    @property
+    def health(self) -> HealthCheck | None:
+        """Its check, the image's or its own; None when there is none or it was switched off."""
+        return self.spec.health if self.spec.health and self.spec.health.command else None
 
     @property
     def volumes(self) -> tuple[str, ...]:

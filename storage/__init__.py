@@ -8,9 +8,11 @@ from storage.errors import (
     KeyFileError,
     KeyMissingError,
     ManifestInvalidError,
+    NoBaseError,
     ObjectExistsError,
     ObjectNotFoundError,
     ObjectTooLargeError,
+    ParentGoneError,
     StorageError,
     StoreAccessError,
     StoreBusyError,
@@ -19,16 +21,21 @@ from storage.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
+from storage.incremental import DELTA_PART_BYTES, Base, Written
 from storage.keyfile import KeyFile
 from storage.keys import UNENCRYPTED, Key, Keyring, StaticKeyring
 from storage.limited import limit_bandwidth
 from storage.manifest import (
+    CHAIN_LIMIT,
     Archive,
+    BaseRef,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
     ImageRef,
     Imported,
+    PageRecord,
     member_checkpoint_id,
     new_archive_prefix,
     new_checkpoint_id,
@@ -38,6 +45,7 @@ from storage.memory import MemoryObjectStore
 from storage.objects import ObjectInfo, ObjectStore
 from storage.open import open_objects
 from storage.orphans import InUse, StoredKind
+from storage.pages import PageIndexError
 from storage.pins import Pin, Pins
 from storage.pruning import ORPHAN_GRACE, PruneEntry, PruneReport, prune
 from storage.quantities import parse_bytes, parse_duration
@@ -45,12 +53,17 @@ from storage.retention import Keep, Reason, RetentionPolicy, children_first
 from storage.survey import parent_of
 
 __all__ = [
+    "CHAIN_LIMIT",
+    "DELTA_PART_BYTES",
     "ORPHAN_GRACE",
     "PART_BYTES",
     "UNENCRYPTED",
     "Archive",
     "ArchiveDamagedError",
     "ArchiveStore",
+    "Base",
+    "BaseRef",
+    "CheckpointDraft",
     "CheckpointManifest",
     "CheckpointNotFoundError",
     "Compression",
@@ -67,11 +80,15 @@ __all__ = [
     "Keyring",
     "ManifestInvalidError",
     "MemoryObjectStore",
+    "NoBaseError",
     "ObjectExistsError",
     "ObjectInfo",
     "ObjectNotFoundError",
     "ObjectStore",
     "ObjectTooLargeError",
+    "PageIndexError",
+    "PageRecord",
+    "ParentGoneError",
     "Pin",
     "Pins",
     "PruneEntry",
@@ -87,6 +104,7 @@ __all__ = [
     "StoreFullError",
     "StoreUnavailableError",
     "StoredKind",
+    "Written",
     "children_first",
     "limit_bandwidth",
     "member_checkpoint_id",

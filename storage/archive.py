@@ -1,8 +1,10 @@
 """Checkpoints and images in an object store: parts first, the manifest last."""
 
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -12,13 +14,19 @@ from storage.errors import (
     CheckpointNotFoundError,
     KeyMissingError,
     ManifestInvalidError,
+    NoBaseError,
     ObjectExistsError,
     ObjectNotFoundError,
     ObjectTooLargeError,
+    ParentGoneError,
 )
+from storage.header import header_key
+from storage.incremental import DELTA_PART_BYTES, Base, Increments, Written
 from storage.keys import Keyring
 from storage.manifest import (
     Archive,
+    BaseRef,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageManifest,
@@ -29,16 +37,18 @@ from storage.objects import Blob, ObjectStore
 from storage.reading import Alive, Reader
 from storage.records import Record, first_reason
 from storage.sealed import RECORD_LIMIT, Kind, open_record, seal_record
+from storage.spool import Spool
 from storage.transfer import Progress, Writer, put_once
 
 PART_BYTES = 16 << 20
 
-_Manifest = TypeVar("_Manifest", CheckpointManifest, GroupManifest, ImageManifest)
+_Manifest = TypeVar("_Manifest", CheckpointDraft, CheckpointManifest, GroupManifest, ImageManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _GROUPS = "groups"
 _IMAGES = "images"
 _MANIFEST = "manifest.json"
+_DRAFT = "draft.json"
 
 
 class ArchiveStore:
@@ -46,6 +56,7 @@ class ArchiveStore:
 
     All of it is sealed with `keys`: private, and refused when it is not what was written. Streams
     pass in bounded memory: at most (`parallel` + 2) times `part_bytes`, plus some MiB of
+    compression; each delta of a chain that is read adds 3 times DELTA_PART_BYTES and some MiB of
     compression. `part_bytes` is a multiple of 1 MiB or less than that; it and `compression` concern
     new archives only, reading follows the archive. Any method may raise what ObjectStore's and
     Keyring's methods raise.
@@ -59,13 +70,27 @@ class ArchiveStore:
         part_bytes: int = PART_BYTES,
         parallel: int = 2,
         compression: Compression = "auto",
+        spool: Path | None = None,
     ) -> None:
         self._objects = objects
+        self._spool = Spool(objects, spool) if spool else None
         self._keys = keys
         self._writer = Writer(
             objects, keys, part_bytes=part_bytes, parallel=parallel, compression=compression
         )
-        self._reader = Reader(objects, keys, parallel=parallel)
+        self._reader = Reader(self._spool or objects, keys, parallel=parallel)
+        self._increments = Increments(
+            full=self._writer,
+            small=Writer(
+                objects,
+                keys,
+                part_bytes=min(part_bytes, DELTA_PART_BYTES),
+                parallel=parallel,
+                compression=compression,
+            ),
+            reader=self._reader,
+            delete=self.delete,
+        )
 
     @property
     def objects(self) -> ObjectStore:
@@ -113,15 +138,22 @@ class ArchiveStore:
         return self._reader.read(archive, progress)
 
     def follow(
-        self, checkpoint_id: str, prefix: str, *, alive: Alive, progress: Progress | None = None
+        self,
+        checkpoint_id: str,
+        prefix: str,
+        *,
+        alive: Alive,
+        chain: Sequence[Archive] = (),
+        progress: Progress | None = None,
     ) -> Generator[bytes, None, None]:
-        """The raw stream of a checkpoint's archive that may still be being written at `prefix`.
+        """The tar of a checkpoint whose archive may still be being written at `prefix`.
 
-        As `read`, but what is missing is waited for: the header, the next part, and in the end the
-        checkpoint's manifest; without one that names this very archive the last piece is never
-        passed on. Once there is a manifest, no part is waited for. `alive` is called at each look
-        while waiting; what it raises (the writer has failed, was superseded, or takes too long)
-        ends the stream. Raises ArchiveDamagedError, ManifestInvalidError, KeyMissingError.
+        `chain` is what was announced of it, and is complete. As `read`, but what is missing is
+        waited for: the header, the next part, and in the end the checkpoint's manifest; without one
+        that names this very archive the last piece is never passed on. Once there is a manifest, no
+        part is waited for. `alive` is called at each look while waiting; what it raises (the writer
+        has failed, was superseded, or takes too long) ends the stream. Raises ArchiveDamagedError,
+        ManifestInvalidError, KeyMissingError.
         """
 
         def published() -> Archive | None:
@@ -130,24 +162,115 @@ class ArchiveStore:
             except CheckpointNotFoundError:
                 return None
 
-        return self._reader.follow(prefix, published, alive, progress)
+        if not chain:
+            return self._reader.follow(prefix, published, alive, progress)
+        last = self._reader.follow(prefix, published, alive, None, parallel=1)
+        return self._increments.read(chain, last, prefix, progress)
+
+    def write_pages(
+        self,
+        prefix: str,
+        tar: Iterable[Blob],
+        *,
+        base: Base | None = None,
+        index: bool = True,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Store a checkpoint's tar, with a `base` only what changed since.
+
+        Its `index` is stored too, so that the next one can be told apart from it: 0.4 % of the tar.
+        `progress` gets the bytes of the tar so far. Else as `write`. Raises PageIndexError when the
+        base's file fails meanwhile.
+        """
+        return self._increments.write(prefix, tar, base, progress, index_wanted=index)
+
+    def newest_base(self, workload: str, *, full_every: int) -> BaseRef:
+        """What the workload's next checkpoint can be told apart from: its newest checkpoint.
+
+        Of each chain the first of `full_every` checkpoints is a full one. Raises NoBaseError.
+        """
+        try:
+            newest = self.latest(workload)
+        except CheckpointNotFoundError:
+            raise NoBaseError(workload, "there is no other") from None
+        except (ManifestInvalidError, KeyMissingError) as error:
+            raise NoBaseError(workload, str(error)) from error
+        if newest.base is None or len(newest.base.chain) >= full_every:
+            reason = "has no page index" if newest.pages is None else "is the last of its chain"
+            raise NoBaseError(workload, f"{newest.id} {reason}")
+        return newest.base
+
+    def base(self, ref: BaseRef) -> AbstractContextManager[Base]:
+        """Fetch what a checkpoint is told apart from, before it is taken, and verify it.
+
+        Needs a temporary file of 0.4 % of the tar. Raises PageIndexError, ArchiveDamagedError,
+        KeyMissingError.
+        """
+        return self._increments.base(ref)
+
+    def read_checkpoint(
+        self, manifest: CheckpointManifest, *, progress: Progress | None = None
+    ) -> Generator[bytes, None, None]:
+        """The checkpoint's tar, from however many archives; else as `read`."""
+        if not manifest.chain:
+            return self.read(manifest.archive, progress=progress)
+        last = self._reader.read(manifest.archive, None, parallel=1)
+        return self._increments.read(manifest.chain, last, manifest.archive.prefix, progress)
+
+    def prefetch(self, archive: Archive, *, progress: Progress | None = None) -> None:
+        """Copy a whole archive to this machine, verified and still sealed, for `read` to find.
+
+        `spool` is where; without one nothing happens. What others left there is removed after
+        SPOOL_GRACE. Raises what `read` raises, StoreFullError when the disk has no room for it
+        besides as much again; then nothing of it is left there.
+        """
+        if self._spool is None:
+            return
+        with self._spool.keeping(archive):
+            for _ in self.read(archive, progress=progress):
+                pass
+
+    def forget(self, archive: Archive) -> None:
+        """Remove what `prefetch` has copied; nothing is no error."""
+        if self._spool is not None:
+            self._spool.forget(archive.prefix)
 
     def delete(self, archive: Archive) -> None:
         """Delete an archive that no manifest names; one that is gone is no error."""
         self._delete_all(archive.prefix)
 
+    def announce(self, prefix: str, draft: CheckpointDraft) -> None:
+        """Say what will be published when the archive at `prefix` is complete, for `follow`."""
+        self._put(f"{prefix}/{_DRAFT}", "draft", prefix, draft)
+
+    def announced(self, prefix: str) -> CheckpointDraft:
+        """What was announced of the archive at `prefix`. Raises as `manifest` does."""
+        try:
+            return self._load(CheckpointDraft, f"{prefix}/{_DRAFT}", "draft", prefix)
+        except ObjectNotFoundError as error:
+            raise CheckpointNotFoundError(prefix) from error
+
     def publish(self, manifest: CheckpointManifest) -> None:
         """Make a checkpoint of what was written: from here on it exists.
 
         Publishing the same manifest again is no error. Raises ObjectExistsError when a different
-        one has this id.
+        one has this id, ParentGoneError when what it cannot be read without was removed.
         """
+        self._require_chain(manifest)
         try:
             self._put(_checkpoint_key(manifest.id), "checkpoint", manifest.id, manifest)
         except ObjectExistsError:
             # a task that is run again finds its own work
             if self.manifest(manifest.id) != manifest:
                 raise
+
+    def _require_chain(self, manifest: CheckpointManifest) -> None:
+        """Raise ParentGoneError unless all that it needs is there still."""
+        places = {archive.prefix.rpartition("/")[0] for archive in manifest.chain}
+        others = places - {f"{_CHECKPOINTS}/{manifest.id}"}
+        needed = [header_key(archive.prefix) for archive in manifest.chain]
+        if not all(map(self._objects.exists, [*(f"{p}/{_MANIFEST}" for p in others), *needed])):
+            raise ParentGoneError(manifest.id, manifest.parent or "its base")
 
     def publish_group(self, manifest: GroupManifest) -> None:
         """Make one of checkpoints that are published already; else as `publish`."""

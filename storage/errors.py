@@ -132,6 +132,33 @@ class CheckpointNotFoundError(StorageError):
         return f"no checkpoint found for {self.checkpoint_id}; list them: podferry checkpoints"
 
 
+class NoBaseError(StorageError):
+    """There is nothing that a workload's next checkpoint could be told apart from."""
+
+    def __init__(self, workload: str, reason: str) -> None:
+        super().__init__(workload, reason)
+        self.workload = workload
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the next checkpoint of {self.workload} must be a full one: {self.reason}"
+
+
+class ParentGoneError(StorageError):
+    """A checkpoint was not published: what it is told apart from was removed meanwhile."""
+
+    def __init__(self, checkpoint_id: str, parent: str) -> None:
+        super().__init__(checkpoint_id, parent)
+        self.checkpoint_id = checkpoint_id
+        self.parent = parent
+
+    def __str__(self) -> str:
+        return (
+            f"checkpoint {self.checkpoint_id} cannot be read without {self.parent}, which was "
+            "removed meanwhile; take another, with --full"
+        )
+
+
 class ArchiveDamagedError(StorageError):
     """What the store returned is not what was written; it must not be restored."""
 

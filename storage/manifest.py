@@ -3,7 +3,7 @@
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,9 @@ from storage.sealed import FORMAT_VERSION
 
 _WORKLOAD = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _CHECKPOINT_ID = rf"(?P<workload>{_WORKLOAD})/\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}"
+
+CHAIN_LIMIT = 31
+"""No checkpoint needs more archives than this besides its own."""
 
 Workload = Annotated[str, Field(pattern=rf"^{_WORKLOAD}$")]
 
@@ -36,6 +39,30 @@ class Archive(Record):
     size: Bytes
     segments: Bytes
     raw_size: Bytes
+
+
+class PageRecord(Record):
+    """What the next checkpoint needs, to be told apart from this one.
+
+    `index` holds the page index, `tar_bytes` and `tar_digest` (BLAKE3) are of the tar that the
+    index is of: the checkpoint's own, however much of it is stored.
+    """
+
+    index: Archive
+    tar_bytes: Bytes
+    tar_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BaseRef(Record):
+    """What a checkpoint can be told apart from.
+
+    `parent` is the checkpoint that it is; without one it was stored for a single checkpoint, and
+    lies in its place. `chain` holds the archives to rebuild its tar from, the full one first.
+    """
+
+    parent: str | None
+    chain: Annotated[tuple[Archive, ...], Field(min_length=1, max_length=CHAIN_LIMIT)]
+    pages: PageRecord
 
 
 class ImageRef(Record):
@@ -57,15 +84,17 @@ class Imported(Record):
     unknown: tuple[str, ...]
 
 
-class CheckpointManifest(Record):
-    """A checkpoint of one workload: written last, so what has one is complete.
+class CheckpointDraft(Record):
+    """What is known of a checkpoint before its archive is complete.
 
     `spec` is what a cold start needs to run the container again; `networks` and
     `volume_specs` are how to make those that are missing on another host. What may hold secrets is
-    left out of the repr. `statistics` and `facts` (about the host) are for people and
-    for placement; this package does not look into them. `parent` is the checkpoint that this one
-    is told apart from, None when it is whole.
-    An imported one has no `host`.
+    left out of the repr. `facts` (about the host) are for people and for placement; this package
+    does not look into them. An imported one has no `host`.
+
+    `parent` is the checkpoint that this one is told apart from, and `chain` the archives that its
+    own, a delta then, is to be applied to: the full one first. A chain without a parent is this
+    checkpoint's alone, and lies in its place.
     """
 
     version: Literal[2] = FORMAT_VERSION
@@ -79,22 +108,55 @@ class CheckpointManifest(Record):
     volumes: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()  # that it had in its networks
     group: str = ""  # the id of the group checkpoint that it is a part of
-    shared_volumes: tuple[str, ...] = ()  # mounted too, but in another member's archive
+    shared_volumes: tuple[str, ...] = ()  # mounted by other members too; one of them has them
     networks: tuple[dict[str, JsonValue], ...] = ()
     volume_specs: tuple[dict[str, JsonValue], ...] = Field(default=(), repr=False)
-    archive: Archive
     imported: Imported | None = None
     parent: str | None = None
-    statistics: dict[str, JsonValue] = Field(default_factory=dict)
+    chain: tuple[Archive, ...] = Field(default=(), max_length=CHAIN_LIMIT)
     facts: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _is_of_its_workload(self) -> "CheckpointManifest":
+    def _is_of_its_workload(self) -> Self:
         if workload_of(self.id) != self.workload:
             raise ValueError("id belongs to another workload")
         if self.parent is not None and workload_of(self.parent) != self.workload:
             raise ValueError("parent belongs to another workload")
         return self
+
+    @model_validator(mode="after")
+    def _chain_ends_at_its_parent(self) -> Self:
+        place = f"checkpoints/{self.parent or self.id}/"
+        if self.parent is not None and not self.chain:
+            raise ValueError("there is a parent, and no chain")
+        if self.chain and not self.chain[-1].prefix.startswith(place):
+            raise ValueError("chain ends elsewhere")
+        return self
+
+
+class CheckpointManifest(CheckpointDraft):
+    """A checkpoint of one workload: written last, so what has one is complete.
+
+    `rebuilt_bytes` is the size of the tar that a chain makes. `pages` is there when the next one
+    may be told apart from this one. `statistics` are CRIU's, for people.
+    """
+
+    archive: Archive
+    rebuilt_bytes: Bytes | None = None
+    pages: PageRecord | None = None
+    statistics: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def tar_bytes(self) -> int:
+        """The size of the tar that it stands for."""
+        return self.archive.raw_size if self.rebuilt_bytes is None else self.rebuilt_bytes
+
+    @property
+    def base(self) -> BaseRef | None:
+        """What the next checkpoint can be told apart from, if this one was stored for that."""
+        if self.pages is None or len(self.chain) >= CHAIN_LIMIT:
+            return None
+        return BaseRef(parent=self.id, chain=(*self.chain, self.archive), pages=self.pages)
 
 
 class GroupManifest(Record):

@@ -4,13 +4,13 @@ import itertools
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
+from typing import Protocol
 
 from storage.errors import ArchiveDamagedError, ObjectNotFoundError, ObjectTooLargeError
 from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
-from storage.objects import ObjectStore
 from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener
 from storage.streams import ordered_map, worker_pool
@@ -24,23 +24,41 @@ _FIRST_WAIT_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 0.3
 
 
+class Source(Protocol):
+    """Where objects come from: an ObjectStore, or what stands before one."""
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See ObjectStore."""
+
+
 class Reader:
     """Reads archives; at most (`parallel` + 2) times their part size is in memory."""
 
-    def __init__(self, objects: ObjectStore, keys: Keyring, *, parallel: int) -> None:
+    def __init__(self, objects: Source, keys: Keyring, *, parallel: int) -> None:
         self._objects = objects
         self._keys = keys
         self._parallel = parallel
         self._throttle = Throttle(parallel)
 
-    def read(self, archive: Archive, progress: Progress | None) -> Generator[bytes, None, None]:
-        """See ArchiveStore.read."""
-        return self.follow(archive.prefix, lambda: archive, lambda: None, progress)
+    def read(
+        self, archive: Archive, progress: Progress | None, *, parallel: int | None = None
+    ) -> Generator[bytes, None, None]:
+        """See ArchiveStore.read; `parallel` takes the place of the reader's own."""
+        return self.follow(
+            archive.prefix, lambda: archive, lambda: None, progress, parallel=parallel
+        )
 
     def follow(
-        self, prefix: str, published: Published, alive: Alive, progress: Progress | None
+        self,
+        prefix: str,
+        published: Published,
+        alive: Alive,
+        progress: Progress | None,
+        *,
+        parallel: int | None = None,
     ) -> Generator[bytes, None, None]:
         """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
+        parallel = parallel or self._parallel
         source = _Source(self._objects, self._throttle, prefix, published, alive)
         header, sha256 = self._open_header(prefix, source.header())
         archive = published()
@@ -48,9 +66,11 @@ class Reader:
             raise ArchiveDamagedError(prefix, "its header is not the one that its manifest names")
         opener, meter, last = Opener(header), Meter(progress), b""
         # does not wait: a slow server must not delay a caller that has stopped reading
-        with worker_pool(self._parallel, "get", wait=False) as pool:
+        with worker_pool(parallel, "get", wait=False) as pool:
             numbers = _expected_parts(archive, header)
-            parts = source.parts(pool, numbers, header.part_bytes, ahead=self._parallel)
+            # one less ahead than in writing: the part that is being read is in memory too
+            ahead = max(1, parallel - 1)
+            parts = source.parts(pool, numbers, header.part_bytes, ahead=ahead)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last
@@ -80,7 +100,7 @@ class _Source:
 
     def __init__(
         self,
-        objects: ObjectStore,
+        objects: Source,
         throttle: Throttle,
         prefix: str,
         published: Published,

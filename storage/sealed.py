@@ -20,7 +20,7 @@ FORMAT_VERSION: Literal[2] = 2
 RECORD_LIMIT = 16 << 20
 """No stored record has more bytes: what has, is not ours, and is not read into memory."""
 
-Kind: TypeAlias = Literal["archive", "checkpoint", "group", "image"]
+Kind: TypeAlias = Literal["archive", "checkpoint", "draft", "group", "image"]
 
 _NONCE_BYTES = 12
 

@@ -1,10 +1,12 @@
 """Plumbing for streams of bytes: cutting them to size, and working on pieces in parallel."""
 
 import contextlib
+import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from storage.objects import Blob
 
@@ -31,6 +33,12 @@ def cut(chunks: Iterable[Blob], size: int) -> Generator[bytearray, None, None]:
     if filled:
         del piece[filled:]
         yield piece
+
+
+def large_file() -> IO[bytes]:
+    """A file for what is too large for memory, gone when it is closed: in TMPDIR, else /var/tmp."""
+    directory = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 # the file has no name
+    return tempfile.TemporaryFile(dir=directory)
 
 
 @contextlib.contextmanager

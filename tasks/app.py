@@ -15,6 +15,7 @@ from celery.exceptions import Ignore
 
 from tasks.broker import celery_url
 from tasks.errors import SupersededError
+from tasks.models import Unit
 from tasks.queues import (
     CONTROL_QUEUE,
     EXCHANGE,
@@ -28,7 +29,7 @@ from tasks.queues import (
 from tasks.retention import run_retention
 from tasks.step import Result, run_step
 from tasks.units import UNITS
-from tasks.workflows import fall_back, start
+from tasks.workflows import fall_back, go_on, start
 
 if TYPE_CHECKING:
     from celery.app.task import Task
@@ -81,8 +82,8 @@ def _tcp(redis_url: str) -> dict[str, int]:
 
 
 def _register(app: Celery, context: Context) -> None:
-    for unit, body in UNITS.items():
-        app.task(name=unit_task(unit), bind=True, shared=False)(_unit_task(app, context, body))
+    for unit in UNITS:
+        app.task(name=unit_task(unit), bind=True, shared=False)(_unit_task(app, context, unit))
 
     def start_task(_: Task[Any, Any], workflow_id: str) -> None:
         start(app, context, workflow_id)
@@ -101,7 +102,7 @@ def _register(app: Celery, context: Context) -> None:
     app.task(name=FALL_BACK, bind=True, shared=False)(fall_back_task)
 
 
-def _unit_task(app: Celery, context: Context, body: Callable[..., Result]) -> Callable[..., Result]:
+def _unit_task(app: Celery, context: Context, unit: Unit) -> Callable[..., Result]:
     def run(task: Task[Any, Any], workflow_id: str, step: int, epoch: int) -> Result:
         # The next link of the chain goes to a host that this process may never have named.
         declare(app, context.records.get(workflow_id).hosts)
@@ -109,9 +110,17 @@ def _unit_task(app: Celery, context: Context, body: Callable[..., Result]) -> Ca
         def shown(done_bytes: int) -> None:
             task.update_state(state="PROGRESS", meta={"bytes": done_bytes})
 
+        def ready() -> None:
+            go_on(app, context, workflow_id, step, epoch)
+
         try:
-            return run_step(context, workflow_id, step, epoch, body, on_progress=shown)
+            result = run_step(
+                context, workflow_id, step, epoch, UNITS[unit], on_progress=shown, on_ready=ready
+            )
         except SupersededError as error:
             raise Ignore(str(error)) from error
+        if unit is Unit.CHECKPOINT:
+            ready()
+        return result
 
     return run

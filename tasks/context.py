@@ -20,5 +20,6 @@ class Context:
     runtime: CheckpointRuntime | None = None  # None: a control worker, which touches no engine
     registry: Registry | None = None  # None: nobody keeps what canaries told
     lease_seconds: float = 30.0
+    full_every: int = 8  # of the checkpoints of a chain, so many at most
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)  # of the periodic task
     orphan_grace: timedelta = ORPHAN_GRACE

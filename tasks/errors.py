@@ -179,6 +179,29 @@ class NotMovableError(TasksError):
         return f"{self.container!r} cannot be moved: {self.reason}"
 
 
+class LeaseLostError(TasksError):
+    """The worker that held a step gave no sign of life for longer than its lease."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return f"the worker on {self.host!r} gives no sign of life; look at its log"
+
+
+class SourceGoneError(TasksError):
+    """The source stopped sending a checkpoint that its target reads along."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"host {self.host!r} stopped sending: {self.reason}"
+
+
 class UnhealthyError(TasksError):
     """A container did not pass its health check in time."""
 

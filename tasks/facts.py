@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pydantic import JsonValue
+
 from runtime import ContainerFacts, Finding, HostFacts, PodInfo, RestartPolicy, Severity
 from tasks.errors import InvalidRequestError
 from tasks.models import Model, Unit, Workflow
@@ -39,6 +41,7 @@ class PodFacts(Model):
 
     info: PodInfo
     infra: ContainerFacts | None
+    networks: tuple[dict[str, JsonValue], ...]  # how to make its networks
     findings: tuple[Finding, ...]
 
     @property

@@ -48,6 +48,8 @@ class Unit(StrEnum):
     PREFLIGHT = "preflight"  # target: is there room for it; is its image here
     PUSH_IMAGE = "push_image"  # source: image into the store, when the target lacks it
     PULL_IMAGE = "pull_image"  # target: image out of the store
+    PRESEED = "preseed"  # source: a copy of it as it runs, for the checkpoint to be told apart from
+    PREFETCH = "prefetch"  # target: that copy onto its disk
     CHECKPOINT = "checkpoint"  # source: stop it, memory and files into the store
     RESTORE = "restore"  # target: bring it back from the store, until it is healthy
     FINISH = "finish"  # source: remove the old copy (the move is past its commit point)
@@ -104,6 +106,22 @@ class Fallback(StrEnum):
     RESUME = "resume"  # bring it back on the source with its memory
 
 
+class Increment(StrEnum):
+    """What a checkpoint stores."""
+
+    NONE = "none"  # all of it; nothing can be told apart from it
+    AUTO = "auto"  # what changed since the newest one, where that is possible
+    FULL = "full"  # all of it, as the first of a chain
+
+
+class Preseed(StrEnum):
+    """Whether a migration sends most of the memory while the container still runs."""
+
+    OFF = "off"
+    AUTO = "auto"  # where the source's link would keep the container stopped for long
+    ON = "on"
+
+
 class StepError(Model):
     """Why a step failed: the error's type name and its one-line message."""
 
@@ -147,6 +165,11 @@ class Step(Model):
         )
 
     @property
+    def live(self) -> bool:
+        """Whether a worker holds it and gives signs of life."""
+        return self.state is StepState.RUNNING and not self.lapsed
+
+    @property
     def seconds(self) -> float | None:
         """How long it ran, when it has ended."""
         if self.started is None or self.ended is None:
@@ -158,6 +181,8 @@ class Options(Model):
     """What the request asked for beyond names."""
 
     fallback: Fallback = Fallback.COLD
+    preseed: Preseed = Preseed.OFF
+    incremental: Increment = Increment.NONE  # checkpoint
     leave_stopped: bool = False  # checkpoint: keep the container stopped afterwards
     replace: bool = False  # restore: discard a container of the same name on the target
     ignore_static_ip: bool = False  # restore: let the target give new addresses
@@ -180,6 +205,8 @@ class Workflow(Model):
     created: AwareDatetime = Field(default_factory=now)
     deadline: AwareDatetime
     checkpoint_id: str = ""  # chosen with the plan, so that a repeated step cannot write twice
+    archives: tuple[str, ...] = ()  # where the checkpoint's archives are written, in their order
+    parents: tuple[str, ...] = ()  # checkpoints that the new ones cannot be read without
     epoch: int = 0
     steps: tuple[Step, ...] = ()
     state: State = State.QUEUED
@@ -209,8 +236,12 @@ class Workflow(Model):
 
     @property
     def failed_step(self) -> Step | None:
-        """The newest failed step."""
-        return next((s for s in reversed(self.steps) if s.state is StepState.FAILED), None)
+        """The failed step of the newest plan that has one; of several, the first: it is the cause.
+
+        A restore that reads along fails when the checkpoint that it reads does.
+        """
+        failed = [step for step in self.steps if step.state is StepState.FAILED]
+        return next((step for step in failed if step.epoch == failed[-1].epoch), None)
 
     @property
     def hosts(self) -> tuple[str, ...]:

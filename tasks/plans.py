@@ -14,6 +14,7 @@ from tasks.models import (
     GroupKind,
     Kind,
     Outcome,
+    Preseed,
     Step,
     Unit,
     Workflow,
@@ -43,11 +44,13 @@ def first_plan(workflow: Workflow) -> Steps:
     source, target = workflow.source or "", workflow.target or ""
     match workflow.kind:
         case Kind.MIGRATE:
+            early: Steps = ((Unit.PRESEED, source), (Unit.PREFETCH, target))
             return (
                 (Unit.DESCRIBE, source),
                 (Unit.PREFLIGHT, target),
                 (Unit.PUSH_IMAGE, source),
                 (Unit.PULL_IMAGE, target),
+                *(early if workflow.options.preseed is not Preseed.OFF else ()),
                 (Unit.CHECKPOINT, source),
                 (Unit.RESTORE, target),
                 (Unit.FINISH, source),
@@ -107,6 +110,8 @@ def after_failure(workflow: Workflow) -> Next | End:
     reason = why(workflow)
     if failed.unit is Unit.FINISH:
         return _left_over(workflow, failed)
+    if _arrived(workflow, failed.epoch):
+        return Next(steps=((Unit.FINISH, workflow.source or ""),))
     if workflow.kind in {Kind.MIGRATE, Kind.CHECKPOINT} and workflow.source_stopped:
         return _rung(workflow, failed, reason)
     return _before_the_stop(workflow, reason)
@@ -142,6 +147,7 @@ def _rung(workflow: Workflow, failed: Step, reason: str) -> Next | End:
         )
     cold = (
         failed.unit is Unit.RESTORE
+        and _ran(workflow, Unit.CHECKPOINT)
         and workflow.options.fallback is Fallback.COLD
         and not workflow.cancel_requested
         and not _in_pod(workflow)
@@ -165,6 +171,12 @@ def _left_over(workflow: Workflow, failed: Step) -> End:
         reason=f"the old copy on {failed.host} was not removed: {message}",
         next_command=f"{remove} {workflow.workload}    # on {failed.host}",
     )
+
+
+def _arrived(workflow: Workflow, epoch: int) -> bool:
+    """Whether the copy runs on the target, though the checkpoint that it read did not end well."""
+    restored = workflow.done(Unit.RESTORE)
+    return workflow.kind is Kind.MIGRATE and restored is not None and restored.epoch == epoch
 
 
 def _ran(workflow: Workflow, unit: Unit) -> bool:

@@ -19,6 +19,7 @@ KEEP = timedelta(days=30)
 EVENTS_MAX = 10_000
 RECENT = "podferry:workflows"
 WORKLOAD = "podferry:workload:"
+LIVE = "podferry:live"
 
 Change = Callable[[Workflow], Workflow]
 
@@ -27,7 +28,8 @@ class Records:
     """The workflows of one installation.
 
     Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:NAME`` (id of the live
-    workflow of a container), ``podferry:workflows`` (ids by time), ``podferry:events:ID`` (its
+    workflow of a container), ``podferry:live`` (ids of those that have not
+    ended), ``podferry:workflows`` (ids by time), ``podferry:events:ID`` (its
     log), ``podferry:payload:ID`` (what a step needs and the record must not hold).
     """
 
@@ -42,6 +44,7 @@ class Records:
                 pipe.multi()
                 pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
+                pipe.sadd(LIVE, workflow.id)
                 pipe.zadd(RECENT, {workflow.id: workflow.created.timestamp()})
                 pipe.zremrangebyscore(RECENT, "-inf", (workflow.created - KEEP).timestamp())
                 if payload is not None:
@@ -86,7 +89,9 @@ class Records:
                 pipe.set(_key(new.id), new.model_dump_json(), ex=KEEP if ends else None)
                 if not ends:
                     pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
-                elif held:
+                if ends != (old.state is State.ENDED):
+                    (pipe.srem if ends else pipe.sadd)(LIVE, new.id)
+                if ends and held:
                     pipe.delete(*held, f"podferry:payload:{new.id}")
                     pipe.expire(f"podferry:events:{new.id}", KEEP)
                 try:
@@ -104,10 +109,9 @@ class Records:
         return [Workflow.model_validate_json(value) for value in values if value is not None]
 
     def live(self) -> list[Workflow]:
-        """Every workflow that has not ended: those that hold their workload."""
-        locks = list(self._redis.scan_iter(f"{WORKLOAD}*", count=1000))
-        ids = cast("list[bytes | None]", self._redis.mget(locks) if locks else [])
-        keys = [_key(i.decode()) for i in ids if i is not None]
+        """Every workflow that has not ended, the oldest of a kind first."""
+        ids = cast("set[bytes]", self._redis.smembers(LIVE))
+        keys = sorted(_key(i.decode()) for i in ids)
         values = cast("list[bytes | None]", self._redis.mget(keys) if keys else [])
         found = [Workflow.model_validate_json(value) for value in values if value is not None]
         return [workflow for workflow in found if workflow.state is not State.ENDED]

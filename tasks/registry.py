@@ -24,14 +24,15 @@ OFFLINE_SECONDS = 10
 WORKERS = "podferry:workers"
 INVENTORIES = "podferry:inventories"
 CANARIES = "podferry:canaries"
+RATES = "podferry:rates"
 
 
 class Registry:
     """Workers and inventories.
 
-    Keys: ``podferry:workers``, ``podferry:inventories``, ``podferry:canaries`` (hashes, kept), and
-    ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat stops: a worker
-    that is killed sends no farewell.
+    Keys: ``podferry:workers``, ``podferry:inventories``, ``podferry:canaries``, ``podferry:rates``
+    (hashes, kept), and ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat
+    stops: a worker that is killed sends no farewell.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -60,6 +61,15 @@ class Registry:
         """The last canary of a host."""
         value = cast("bytes | None", self._redis.hget(CANARIES, host))
         return Canary() if value is None else Canary.model_validate_json(value)
+
+    def report_rate(self, host: str, bytes_per_second: float) -> None:
+        """Say how fast a host sent a checkpoint, in bytes of memory and files."""
+        self._redis.hset(RATES, host, str(bytes_per_second))
+
+    def rate(self, host: str) -> float | None:
+        """How fast a host last sent a checkpoint, in bytes per second; None when it never did."""
+        value = cast("bytes | None", self._redis.hget(RATES, host))
+        return None if value is None else float(value)
 
     def workers(self) -> dict[str, tuple[WorkerInfo, bool]]:
         """Every worker ever seen by id, and whether it lives."""

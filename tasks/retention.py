@@ -81,7 +81,7 @@ def _checkpoints(workflow: Workflow) -> set[str]:
         return set()
     names = workflow.containers
     members = {member_checkpoint_id(workflow.checkpoint_id, name) for name in names}
-    return {workflow.checkpoint_id, *members}
+    return {workflow.checkpoint_id, *members, *workflow.parents}
 
 
 def _images(workflow: Workflow) -> set[str]:

@@ -16,7 +16,7 @@ from datetime import timedelta
 import structlog
 from pydantic import JsonValue
 
-from storage import Archive
+from storage import Archive, CheckpointManifest
 from tasks.context import Context
 from tasks.errors import (
     CancelledError,
@@ -44,6 +44,7 @@ RENEW_SECONDS = 2.0  # also how soon a long transfer hears of a cancel or a lost
 
 Result = dict[str, JsonValue]
 OnProgress = Callable[[int], None]
+OnReady = Callable[[], None]
 log = structlog.get_logger()
 
 
@@ -58,6 +59,7 @@ class Step:
         self._stop: Exception | None = None
         self._progressed = 0.0
         self._on_progress: OnProgress | None = None
+        self._on_ready: OnReady = lambda: None
 
     @property
     def record(self) -> StepRecord:
@@ -83,18 +85,26 @@ class Step:
             return True
         return True
 
-    def read(
-        self, archive: Archive, *, before: int = 0, total: int | None = None
-    ) -> Iterator[bytes]:
-        """The stream of an archive; the log tells how far it is.
+    def read(self, archive: Archive) -> Iterator[bytes]:
+        """The stream of an archive; the log tells how far it is."""
 
-        ``before`` and ``total`` count the bytes of all archives where there are several.
+        def progress(done_bytes: int) -> None:
+            self.progress(done_bytes, archive.raw_size)
+
+        return self.context.archives.read(archive, progress=progress)
+
+    def read_checkpoint(
+        self, manifest: CheckpointManifest, *, before: int = 0, total: int | None = None
+    ) -> Iterator[bytes]:
+        """A checkpoint's tar, as ``read``.
+
+        ``before`` and ``total`` count the bytes of all checkpoints where there are several.
         """
 
         def progress(done_bytes: int) -> None:
-            self.progress(before + done_bytes, total or archive.raw_size)
+            self.progress(before + done_bytes, total or manifest.tar_bytes)
 
-        return self.context.archives.read(archive, progress=progress)
+        return self.context.archives.read_checkpoint(manifest, progress=progress)
 
     def progress(self, done_bytes: int, total: int | None = None) -> None:
         """Tell how many bytes have passed; also where a long transfer learns that it must stop."""
@@ -131,7 +141,15 @@ class Step:
             ),
         )
 
-    def note(self, **fields: bool | str) -> None:
+    def ready(self) -> None:
+        """Let the steps after this one begin: what they need will come while this one goes on."""
+        self._on_ready()
+
+    def look(self) -> Workflow:
+        """Read the record anew."""
+        return self.context.records.get(self.workflow.id)
+
+    def note(self, **fields: bool | str | tuple[str, ...]) -> None:
         """Change top-level fields of the record, and renew the lease, while the step is ours."""
 
         def change(workflow: Workflow) -> Workflow:
@@ -213,6 +231,7 @@ def run_step(
     unit: Callable[[Step], Result],
     *,
     on_progress: OnProgress | None = None,
+    on_ready: OnReady | None = None,
 ) -> Result:
     """Run a unit as one step of a workflow; return its (or its recorded) result.
 
@@ -222,6 +241,7 @@ def run_step(
     if step.record.state is StepState.DONE:
         return step.record.result
     step._on_progress = on_progress
+    step._on_ready = on_ready or step._on_ready
     step.event(EventType.STARTED)
     over = threading.Event()
     renewer = threading.Thread(target=_keep, args=(step, over), daemon=True)

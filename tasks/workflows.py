@@ -8,7 +8,7 @@ import structlog
 from celery import chain, signature
 
 from tasks.errors import SupersededError
-from tasks.models import Event, EventType, State, Step, StepState, Workflow, now
+from tasks.models import Event, EventType, State, Step, StepState, Unit, Workflow, now
 from tasks.plans import End, Next, Steps, after_failure, first_plan
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
 from tasks.step import announce_end, end
@@ -31,7 +31,8 @@ def start(app: Celery, context: Context, workflow_id: str) -> None:
 def fall_back(app: Celery, context: Context, workflow_id: str, epoch: int) -> None:
     """Take the next rung after a failed step of this epoch, or end the workflow.
 
-    It may be called twice for one failure or for a plan long gone: the epoch tells.
+    It may be called twice for one failure or for a plan long gone: the epoch tells. Of two steps
+    that run side by side, the one that ends last has it called again.
     """
     workflow = decide(context, workflow_id, epoch)
     if workflow is not None:
@@ -60,6 +61,8 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     def change(workflow: Workflow) -> Workflow:
         if workflow.epoch != epoch or workflow.state is State.ENDED:
             raise SupersededError(workflow_id, len(workflow.steps), "its plan was given up")
+        if any(step.live for step in workflow.steps if step.epoch == epoch):
+            raise SupersededError(workflow_id, len(workflow.steps), "another step still runs")
         taken[:] = [after_failure(workflow)]
         step = taken[0]
         if isinstance(step, End):
@@ -90,20 +93,50 @@ def planned(workflow: Workflow, steps: Steps) -> Workflow:
 
 
 def publish(app: Celery, workflow: Workflow) -> None:
-    """Send the chain of the newest plan; a failing link has ``fall_back`` called on control."""
+    """Send the chain of the newest plan, up to the step that lets the next ones begin early."""
+    steps = _pending(workflow)
+    early = [i for i, step in steps if step.unit is Unit.CHECKPOINT]
+    _send(app, workflow, [i for i, _ in steps if not early or i <= early[0]])
+
+
+def go_on(app: Celery, context: Context, workflow_id: str, index: int, epoch: int) -> None:
+    """Send the steps after one that is ready for them, unless they are under way.
+
+    Called when it is ready, and again when it has ended: then also to fall back, if what followed
+    it has failed meanwhile.
+    """
+    workflow = context.records.get(workflow_id)
+    after = [i for i, step in enumerate(workflow.steps) if i > index and step.epoch == epoch]
+    if workflow.epoch != epoch or not after:
+        return
+    if workflow.steps[after[0]].state is StepState.FAILED:
+        fall_back(app, context, workflow_id, epoch)
+    elif workflow.steps[after[0]].state is StepState.PENDING:
+        _send(app, workflow, after)
+
+
+def _pending(workflow: Workflow) -> list[tuple[int, Step]]:
+    return [
+        (index, step)
+        for index, step in enumerate(workflow.steps)
+        if step.epoch == workflow.epoch and step.state is StepState.PENDING
+    ]
+
+
+def _send(app: Celery, workflow: Workflow, indexes: list[int]) -> None:
+    """Send a chain of steps; a failing link has ``fall_back`` called on control."""
     declare(app, workflow.hosts)
     left = max(1.0, (workflow.deadline - now()).total_seconds())
     links = [
         signature(
-            unit_task(step.unit),
+            unit_task(workflow.steps[index].unit),
             kwargs={"workflow_id": workflow.id, "step": index, "epoch": workflow.epoch},
             immutable=True,
-            queue=host_queue(step.host),
+            queue=host_queue(workflow.steps[index].host),
             soft_time_limit=left + 60,  # only for what hangs: a step watches the deadline itself
             app=app,
         )
-        for index, step in enumerate(workflow.steps)
-        if step.epoch == workflow.epoch and step.state is StepState.PENDING
+        for index in indexes
     ]
     failed = signature(
         FALL_BACK,

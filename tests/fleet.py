@@ -221,8 +221,10 @@ exec {CRIU}.away "$@"
             yield
 
     def kill_worker(self, host: str) -> None:
-        """Kill a host's worker, which has no time for a farewell."""
-        kill(int((self.lab.dir / "workers" / f"{host}.pid").read_text()), signal.SIGKILL)
+        """Kill a host's worker with all its processes, which have no time for a farewell."""
+        worker = int((self.lab.dir / "workers" / f"{host}.pid").read_text())
+        for process in (worker, *children(worker)):
+            kill(process, signal.SIGKILL)
 
 
 class Workload:
@@ -302,6 +304,13 @@ class Workload:
     def _later(self, host: str, first: State) -> State | None:
         state = self.state(host)
         return state if state.counter > first.counter else None
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started."""
+    tasks = Path(f"/proc/{process}/task")
+    lists = [(task / "children").read_text() for task in tasks.iterdir()]
+    return [int(child) for line in lists for child in line.split()]
 
 
 def ended(done: Done, code: int) -> Workflow:

@@ -6,18 +6,17 @@ dump to the end of its archive), and a heartbeat must not.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from contextlib import suppress
 
-import structlog
+from redis.exceptions import RedisError
 
 from runtime import CANARY_LABEL, CheckpointRuntime, RuntimeEngineError
 from tasks.groups import workload_line
 from tasks.models import Inventory, WorkerInfo, now
 from tasks.registry import HEARTBEAT_SECONDS, Registry
+from workers.repeating import Repeating
 
 INVENTORY_SECONDS = 1.0
-log = structlog.get_logger()
 
 
 class Heartbeat:
@@ -30,31 +29,22 @@ class Heartbeat:
         self._info = info
         self._runtime = runtime
         self._engine = ""
-        self._over = threading.Event()
-        loops = [(self._beat, HEARTBEAT_SECONDS)]
+        self._loops = [Repeating("heartbeat", self._beat, every_seconds=HEARTBEAT_SECONDS)]
         if runtime is not None:
-            loops.append((self._report, INVENTORY_SECONDS))
-        self._threads = [
-            threading.Thread(target=self._repeat, args=loop, daemon=True) for loop in loops
-        ]
+            report = Repeating("inventory", self._report, every_seconds=INVENTORY_SECONDS)
+            self._loops.append(report)
 
     def start(self) -> None:
         """Begin; the first beat is sent at once."""
-        for thread in self._threads:
-            thread.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> None:
         """End, and say so."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join(timeout=HEARTBEAT_SECONDS)
-        self._quietly(lambda: self._registry.leave(self._info))
-
-    def _repeat(self, act: Callable[[], None], every_seconds: float) -> None:
-        while True:
-            self._quietly(act)
-            if self._over.wait(every_seconds):
-                return
+        for loop in self._loops:
+            loop.stop()
+        with suppress(RedisError):  # the heartbeat that stops says it too
+            self._registry.leave(self._info)
 
     def _beat(self) -> None:
         self._registry.beat(self._info.model_copy(update={"seen": now(), "engine": self._engine}))
@@ -76,9 +66,3 @@ class Heartbeat:
             self._engine = ""
             inventory = Inventory(host=self._info.host, error=str(error))
         self._registry.report(inventory)
-
-    def _quietly(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:  # Redis is away: the next beat tries again
-            log.warning("heartbeat not sent", worker=self._info.id, reason=str(error))

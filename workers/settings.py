@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage import (
+    CHAIN_LIMIT,
     ORPHAN_GRACE,
     UNENCRYPTED,
     ArchiveStore,
@@ -126,6 +127,17 @@ class Settings(BaseSettings):
         default=ORPHAN_GRACE,
         description="Age from which orphans are removed; longer than any upload takes",
     )
+    full_every: int = Field(
+        default=8,
+        ge=1,
+        le=CHAIN_LIMIT + 1,
+        description="Of incremental checkpoints every so many is a full one",
+    )
+    spool: Path | None = Field(
+        default=None,
+        description="Directory for what a move fetches ahead, as much as a container's memory and "
+        "files; else below the state directory",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     def retention(self) -> RetentionPolicy:
@@ -153,6 +165,7 @@ class Settings(BaseSettings):
             limit_bandwidth(objects, self.bwlimit) if self.bwlimit else objects,
             keys=UNENCRYPTED if self.encryption == "off" else self.key_ring(),
             compression=self.compression,
+            spool=self.spool or dev_state_dir() / "spool",
         )
 
     def key_ring(self) -> KeyFile:

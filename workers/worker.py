@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
@@ -22,13 +25,17 @@ from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry
-from workers.canary import CanaryWatch
+from workers.canary import canary_watch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
-from workers.retention import RetentionTimer
+from workers.reconciling import reconcile_timer
+from workers.repeating import Repeating
+from workers.retention import retention_timer
+from workers.schedules import schedule_timer
 from workers.settings import Settings
 
-Job = Heartbeat | CanaryWatch | RetentionTimer
+_M_ARENA_MAX = -8  # malloc.h
+Job = Heartbeat | Repeating
 log = structlog.get_logger()
 
 
@@ -41,6 +48,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     if settings.host is None and not control:
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
     configure_logging(settings.log_level)
+    share_one_heap()
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
@@ -53,11 +61,22 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
         registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
+        full_every=settings.full_every,
         retention=settings.retention(),
         orphan_grace=settings.retention_grace,
     )
     app = make_app(settings.redis_url, context)
-    return _serve(app, settings, control, _background(app, settings, control))
+    return _serve(app, settings, control, _background(app, context, settings, control))
+
+
+def share_one_heap() -> None:
+    """Let all threads allocate from one heap, where the C library is glibc.
+
+    Each would have one of its own, and buffers that wander from thread to thread (a download's, an
+    upload's) would leave holes in all of them: tens of MiB more at the peak of a transfer.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def make_keys(settings: Settings) -> None:
@@ -71,16 +90,21 @@ def make_keys(settings: Settings) -> None:
         )
 
 
-def _background(app: Celery, settings: Settings, control: bool) -> list[Job]:
+def _background(app: Celery, context: Context, settings: Settings, control: bool) -> list[Job]:
     """What the worker does beside its units, with connections of its own."""
     registry = Registry(connect(settings.redis_url))
     runtime = PodmanRuntime(settings.socket) if settings.host else None
     found: list[Job] = [Heartbeat(registry, _info(settings, control), runtime)]
-    if control and settings.retention_every is not None:
+    if control:
         redis = connect(settings.redis_url)
-        found.append(RetentionTimer(app, redis, every=settings.retention_every))
+        own = replace(context, records=Records(redis))
+        found.append(reconcile_timer(app, own, Registry(redis), redis))
+        seconds = settings.deadline_seconds
+        found.append(schedule_timer(app, connect(settings.redis_url), deadline_seconds=seconds))
+        if settings.retention_every is not None:
+            found.append(retention_timer(app, redis, every=settings.retention_every))
     if settings.host is not None:
-        watch = CanaryWatch(
+        watch = canary_watch(
             registry,
             settings.host,
             PodmanRuntime(settings.socket),

@@ -37,6 +37,7 @@ def settings(lab: Lab, node: str) -> dict[str, str]:
     if node != HUB:
         environment["PODFERRY_HOST"] = node
         environment["PODFERRY_SOCKET"] = facts["hosts"][node]["socket"]
+        environment["PODFERRY_SPOOL"] = str(lab.directory / "workers" / "spool" / node)
     return environment
 
 

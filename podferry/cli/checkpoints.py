@@ -80,12 +80,28 @@ def ls(
     rows = [
         (
             *(m.id, m.host or "imported", moment(m.created)),
-            *(size(m.archive.raw_size), size(m.archive.size)),
+            *(size(m.tar_bytes), size(m.archive.size)),
+            m.parent or "",
             "pinned" if m.id in pins else "",
         )
         for m in found
     ]
-    print_table("", ("checkpoint", "host", "taken", "size", "stored", ""), rows)
+    print_table("", ("checkpoint", "host", "taken", "size", "stored", "parent", ""), rows)
+
+
+@group.command()
+def schedules(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
+    """List what is checkpointed again and again."""
+    with open_client(redis) as client:
+        found = client.schedules()
+    if output is not Output.TABLE:
+        print_records(found, output)
+        return
+    rows = [
+        (s.workload, s.host or "wherever", str(s.every), moment(s.next), s.last, s.note)
+        for s in found
+    ]
+    print_table("", ("workload", "host", "every", "next", "last", "note"), rows)
 
 
 @group.command()
@@ -118,7 +134,7 @@ def verify(
     """
     with open_client(redis, store) as client, _progress("verified") as progress:
         try:
-            read = client.checkpoints.verify(checkpoint, progress=progress).archive.raw_size
+            read = client.checkpoints.verify(checkpoint, progress=progress).tar_bytes
         except ArchiveDamagedError as error:
             if output is Output.TABLE:
                 raise
@@ -317,7 +333,13 @@ def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[st
     yield "image", f"{image.name} ({'in the store' if image.archived else 'not in the store'})"
     yield "image id", image.id
     yield "volumes", ", ".join(manifest.volumes) or "-"
-    yield "size", f"{size(archive.raw_size)}, stored as {size(archive.size)}"
+    yield "size", f"{size(manifest.tar_bytes)}, stored as {size(archive.size)}"
+    if manifest.chain:
+        needed = sum(needed.size for needed in manifest.chain)
+        what = f"what changed since {manifest.parent}" if manifest.parent else "what changed"
+        yield "stored is", f"{what}; {len(manifest.chain)} archives before it have {size(needed)}"
+    if manifest.base:
+        yield "incremental", "the next one can be told apart from this one"
     if pin:
         since = f" since {moment(pin.created)}" if pin.created else ""
         yield "pinned", f"{pin.reason or 'yes'}{since}"

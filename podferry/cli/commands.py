@@ -15,15 +15,18 @@ from podferry.cli.common import (
     RedisOption,
     StoreOption,
     open_client,
+    print_records,
 )
 from podferry.cli.follow import finish
-from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_size
+from podferry.cli.parse import parse_age, parse_mount, parse_pairs, parse_port, parse_size
 from runtime import BuildSpec, Limits, NetworkAttachment, RestartPolicy, RunSpec
-from tasks.models import Fallback, Outcome
+from tasks.errors import InvalidRequestError
+from tasks.models import Fallback, Increment, Outcome, Preseed
 
 NameArgument = Annotated[
     str, typer.Argument(help="Container, compose project or pod.", show_default=False)
 ]
+PRESEED = {None: Preseed.AUTO, True: Preseed.ON, False: Preseed.OFF}
 HostOption = Annotated[str, typer.Option("--host", help="The host.", show_default=False)]
 
 
@@ -36,6 +39,15 @@ def migrate(
     fallback: Annotated[
         Fallback, typer.Option(help="What a failed move does first, once the source was stopped.")
     ] = Fallback.COLD,
+    preseed: Annotated[
+        bool | None,
+        typer.Option(
+            "--preseed/--no-preseed",
+            help="Send most of the memory while it still runs; by default on links that are slow "
+            "for its size.",
+            show_default=False,
+        ),
+    ] = None,
     deadline: DeadlineOption = None,
     detach: DetachOption = False,
     output: OutputOption = Output.TABLE,
@@ -48,7 +60,12 @@ def migrate(
     """
     with open_client(redis) as client:
         workflow = client.migrate(
-            name, to=to, source=source, fallback=fallback, deadline_seconds=deadline
+            name,
+            to=to,
+            source=source,
+            fallback=fallback,
+            preseed=PRESEED[preseed],
+            deadline_seconds=deadline,
         )
         finish(client, workflow, detach=detach, output=output)
 
@@ -59,15 +76,55 @@ def checkpoint(
     stop: Annotated[
         bool, typer.Option("--stop", help="Leave the container stopped afterwards.")
     ] = False,
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental", "-i", help="Store what changed since its newest checkpoint, if it can."
+        ),
+    ] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Store all of it, for incremental ones to begin with."),
+    ] = False,
+    every: Annotated[
+        str,
+        typer.Option(
+            "--every", metavar="TIME", help="Again and again, incremental: 10m, 1h, or off to end."
+        ),
+    ] = "",
     deadline: DeadlineOption = None,
     detach: DetachOption = False,
     output: OutputOption = Output.TABLE,
     redis: RedisOption = None,
 ) -> None:
     """Checkpoint a container, compose project or pod into the store; it goes on running."""
+    if every:
+        if stop or full:
+            raise InvalidRequestError("--every goes with neither --stop nor --full")
+        _schedule(name, host, every, output, redis)
+        return
+    kind = Increment.AUTO if incremental else Increment.NONE
     with open_client(redis) as client:
-        workflow = client.checkpoint(name, host=host, leave_stopped=stop, deadline_seconds=deadline)
+        workflow = client.checkpoint(
+            name,
+            host=host,
+            leave_stopped=stop,
+            incremental=Increment.FULL if full else kind,
+            deadline_seconds=deadline,
+        )
         finish(client, workflow, detach=detach, output=output)
+
+
+def _schedule(name: str, host: str | None, every: str, output: Output, redis: str | None) -> None:
+    with open_client(redis) as client:
+        interval = None if every == "off" else parse_age("--every", every)
+        schedule = client.checkpoint_every(name, interval, host=host)
+    if output is not Output.TABLE:
+        print_records(schedule or {"workload": name, "every": None}, output)
+    elif schedule is None:
+        typer.echo(f"{name}: no more checkpoints by schedule")
+    else:
+        typer.echo(f"{schedule.workload}: a checkpoint every {every}, the first one now")
 
 
 def restore(

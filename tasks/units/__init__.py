@@ -13,6 +13,7 @@ from tasks.units.build import build
 from tasks.units.checkpoint import checkpoint, resume
 from tasks.units.images import pull_image, push_image
 from tasks.units.preflight import describe, preflight
+from tasks.units.preseed import prefetch, preseed
 from tasks.units.remove import discard, finish
 from tasks.units.restore import restore
 from tasks.units.up import up
@@ -24,6 +25,8 @@ UNITS: dict[Unit, Callable[[Step], Result]] = {
     Unit.PREFLIGHT: preflight,
     Unit.PUSH_IMAGE: push_image,
     Unit.PULL_IMAGE: pull_image,
+    Unit.PRESEED: preseed,
+    Unit.PREFETCH: prefetch,
     Unit.CHECKPOINT: checkpoint,
     Unit.RESTORE: restore,
     Unit.FINISH: finish,

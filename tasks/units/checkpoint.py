@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-
-from pydantic import JsonValue
 
 from runtime import (
     CheckpointRuntime,
@@ -16,57 +14,76 @@ from runtime import (
     RestoreSpec,
 )
 from storage import (
-    Archive,
+    Base,
+    CheckpointDraft,
     CheckpointManifest,
     GroupManifest,
     ImageRef,
+    Written,
     member_checkpoint_id,
     new_archive_prefix,
 )
 from tasks.facts import MemberFacts, SourceFacts, source_facts
-from tasks.models import Kind, Workflow, now
+from tasks.models import Increment, Kind, Workflow, now
 from tasks.step import Result, Step
+from tasks.units.bases import drop_indexes, opened_bases, send
 from tasks.units.engine import engine, wait_healthy
 from tasks.units.parallel import in_parallel
 from tasks.units.pods import hold, release
 from tasks.units.surroundings import described_networks, described_volumes, records
 
-Around = dict[str, JsonValue]
-Records = tuple[Around, ...]
 Dumps = dict[str, CheckpointStream]
 
 
 def checkpoint(step: Step) -> Result:
     """Checkpoint the containers into the store, manifests last.
 
-    A migration leaves them stopped, their checkpoints in place. A plain checkpoint brings them back
-    as soon as the engine's own copies are complete, which their first bytes tell: the archive then
-    holds one moment's memory and files, and the containers stand still for the dump only.
+    A migration leaves them stopped, their checkpoints in place, and its target may begin to read
+    the archives at once. A plain checkpoint brings them back as soon as the engine's own copies are
+    complete, which their first bytes tell: the archive then holds one moment's memory and files,
+    and the containers stand still for the dump only.
     """
-    runtime, source = engine(step), source_facts(step.workflow)
-    around = {member.name: _around(runtime, member) for member in source.members}
+    source = source_facts(step.workflow)
+    with opened_bases(step, [member.name for member in source.members]) as bases:
+        return _checkpoint(step, source, bases)
+
+
+def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> Result:
+    runtime = engine(step)
+    drafts = [_draft(step, source, member, bases.get(member.name)) for member in source.members]
+    prefixes = [new_archive_prefix(f"checkpoints/{draft.id}") for draft in drafts]
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
-    networks = _pod_networks(runtime, source)
-    step.note(source_stopped=True)
+    step.note(source_stopped=True, archives=tuple(prefixes))
     hold(runtime, source)
+    if step.workflow.kind is Kind.MIGRATE:
+        for prefix, draft in zip(prefixes, drafts, strict=True):
+            step.context.archives.announce(prefix, draft)
+        step.ready()
     for member in source.members:
         # The policy would start the stopped container from scratch; the copy gets it back.
         runtime.update_restart_policy(member.id, RestartPolicy())
     with _dumped(runtime, source) as dumps:
         if stay:
             _bring_back(runtime, source)
-        archives = _stored(step, dumps)
+        stored = _stored(
+            step, prefixes, [(dumps[d.workload], bases.get(d.workload)) for d in drafts]
+        )
     step.fence()
-    for member in source.members:
-        statistics = dumps[member.name].statistics
-        manifest = _manifest(step, member, archives[member.name], statistics, around[member.name])
-        step.context.archives.publish(manifest)
-    _publish_group(step, source, networks)
+    # The first one last: it is brought back first, and only when all of them are complete.
+    for draft, written in reversed(list(zip(drafts, stored, strict=True))):
+        statistics = dict(dumps[draft.workload].statistics)
+        step.context.archives.publish(
+            CheckpointManifest.model_validate(
+                {**dict(draft), **written.fields, "statistics": statistics}
+            )
+        )
+    _publish_group(step, source)
+    drop_indexes(step, bases.values())
     if step.workflow.options.leave_stopped:
         release(runtime, source)
     return {
-        "bytes": sum(archive.size for archive in archives.values()),
-        "raw_bytes": sum(archive.raw_size for archive in archives.values()),
+        "bytes": sum(written.size for written in stored),
+        "raw_bytes": sum(written.tar_bytes for written in stored),
     }
 
 
@@ -136,67 +153,50 @@ def _wave(runtime: CheckpointRuntime, members: list[MemberFacts], stack: ExitSta
     return dict(zip(contexts, in_parallel(contexts.values(), enter), strict=True))
 
 
-def _stored(step: Step, dumps: Dumps) -> dict[str, Archive]:
+def _stored(
+    step: Step, prefixes: Sequence[str], dumps: Sequence[tuple[CheckpointStream, Base | None]]
+) -> list[Written]:
     """Send them to the store, one after the other: memory stays that of one transfer."""
-    archives: dict[str, Archive] = {}
-    before = 0
-
-    def progress(done_bytes: int) -> None:
-        step.progress(before + done_bytes)
-
-    for name, chunks in dumps.items():
-        prefix = new_archive_prefix(f"checkpoints/{_id(step.workflow, name)}")
-        archives[name] = step.context.archives.write(prefix, chunks, progress=progress)
-        before += archives[name].raw_size
-    return archives
+    stored: list[Written] = []
+    index = step.workflow.options.incremental is not Increment.NONE
+    for prefix, (chunks, base) in zip(prefixes, dumps, strict=True):
+        before = sum(written.tar_bytes for written in stored)
+        stored.append(send(step, prefix, chunks, base=base, index=index, before=before))
+    return stored
 
 
-def _around(runtime: CheckpointRuntime, member: MemberFacts) -> Around:
-    """What the manifest says of the container besides its archive, asked while it runs."""
-    spec = runtime.inspect(member.id).spec
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "networks": list(records(described_networks(runtime, spec))),
-        "volume_specs": list(records(described_volumes(runtime, spec))),
-    }
-
-
-def _manifest(
-    step: Step,
-    member: MemberFacts,
-    archive: Archive,
-    statistics: Mapping[str, int],
-    around: Around,
-) -> CheckpointManifest:
+def _draft(
+    step: Step, source: SourceFacts, member: MemberFacts, base: Base | None
+) -> CheckpointDraft:
+    """What the manifest says besides its archive, asked while the container runs."""
     runtime, archives, workflow = engine(step), step.context.archives, step.workflow
-    container = member.container
-    stored = archives.image(container.image_id) is not None
-    carried = {"shared_volumes" if member.carrier else "volumes": member.volumes}
-    return CheckpointManifest.model_validate(
-        {
-            "id": _id(workflow, member.name),
-            "workload": member.name,
-            "group": workflow.checkpoint_id if workflow.group else "",
-            "created": now(),
-            "host": step.record.host,
-            "container_id": member.id,
-            "image": ImageRef(name=container.image, id=container.image_id, archived=stored),
-            "addresses": [a for network in container.networks for a in network.addresses],
-            "archive": archive,
-            "statistics": dict(statistics),
-            "facts": runtime.capabilities().model_dump(mode="json"),
-            **carried,
-            **around,
-        }
+    container, spec = member.container, runtime.inspect(member.id).spec
+    others = {v for other in source.members if other is not member for v in other.volumes}
+    return CheckpointDraft(
+        id=_id(workflow, member.name),
+        workload=member.name,
+        group=workflow.checkpoint_id if workflow.group else "",
+        created=now(),
+        host=step.record.host,
+        container_id=member.id,
+        image=ImageRef(
+            name=container.image,
+            id=container.image_id,
+            archived=archives.image(container.image_id) is not None,
+        ),
+        spec=spec.model_dump(mode="json"),
+        volumes=() if member.carrier else member.volumes,
+        shared_volumes=tuple(volume for volume in member.volumes if volume in others),
+        addresses=tuple(a for network in container.networks for a in network.addresses),
+        networks=records(described_networks(runtime, spec)),
+        volume_specs=records(described_volumes(runtime, spec)),
+        facts=runtime.capabilities().model_dump(mode="json"),
+        parent=base.ref.parent if base else None,
+        chain=base.ref.chain if base else (),
     )
 
 
-def _pod_networks(runtime: CheckpointRuntime, source: SourceFacts) -> Records:
-    spec = source.pod.info.spec if source.pod else None
-    return records(described_networks(runtime, spec)) if spec else ()
-
-
-def _publish_group(step: Step, source: SourceFacts, networks: Records) -> None:
+def _publish_group(step: Step, source: SourceFacts) -> None:
     workflow = step.workflow
     if workflow.group is not None:
         step.context.archives.publish_group(
@@ -208,7 +208,7 @@ def _publish_group(step: Step, source: SourceFacts, networks: Records) -> None:
                 host=step.record.host,
                 members=tuple(_id(workflow, member.name) for member in source.members),
                 pod=source.pod.info.spec.model_dump(mode="json") if source.pod else None,
-                networks=networks,
+                networks=source.pod.networks if source.pod else (),
             )
         )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
 from runtime import CheckpointRuntime, ContainerInfo
-from storage import CheckpointManifest, GroupManifest
-from tasks.errors import NotMovableError
+from storage import CheckpointDraft, CheckpointManifest, GroupManifest
+from tasks.errors import NotMovableError, SourceGoneError
 from tasks.groups import group_members, workload_line
-from tasks.models import Workflow
+from tasks.models import Kind, StepState, Unit, Workflow
 from tasks.step import Step
 
 
@@ -50,6 +54,47 @@ def group_manifest(step: Step) -> GroupManifest | None:
     return step.context.archives.group(workflow.checkpoint_id)
 
 
-def volumes_of(found: tuple[CheckpointManifest, ...]) -> tuple[str, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """A checkpoint to bring back, and its stream, which may still be being written."""
+
+    draft: CheckpointDraft
+    chunks: Iterator[bytes]
+
+
+def incoming(step: Step) -> Iterator[Incoming]:
+    """The workflow's checkpoints in the order in which they are brought back, each to be read.
+
+    A migration reads along while its source still writes. What ends that stream early is an error
+    of ours: SourceGoneError, CancelledError, DeadlineError.
+    """
+    archives, workflow = step.context.archives, step.workflow
+    if workflow.archives and workflow.kind is Kind.MIGRATE:
+        for prefix in workflow.archives:
+            draft = archives.announced(prefix)
+            alive = partial(_require_source, step)
+            along = archives.follow(
+                draft.id, prefix, alive=alive, chain=draft.chain, progress=step.progress
+            )
+            yield Incoming(draft=draft, chunks=along)
+        return
+    found = manifests(step)
+    before, total = 0, sum(manifest.tar_bytes for manifest in found)
+    for manifest in found:
+        chunks = step.read_checkpoint(manifest, before=before, total=total)
+        yield Incoming(draft=manifest, chunks=chunks)
+        before += manifest.tar_bytes
+
+
+def volumes_of(found: Iterable[CheckpointDraft]) -> tuple[str, ...]:
     """The volumes that these checkpoints carry."""
     return tuple(volume for manifest in found for volume in manifest.volumes)
+
+
+def _require_source(step: Step) -> None:
+    """Return while the source writes, or when it has written all; else raise SourceGoneError."""
+    step.check()
+    written = [s for s in step.look().steps if s.unit is Unit.CHECKPOINT][-1]
+    if written.state is StepState.FAILED or written.lapsed:
+        why = written.error.message if written.error else "its worker gives no sign of life"
+        raise SourceGoneError(written.host, why)

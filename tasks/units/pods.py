@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
 
 from runtime import (
     CheckpointRuntime,
@@ -16,11 +19,19 @@ from runtime import (
     pod_findings,
     pod_target_findings,
 )
-from storage import GroupManifest
-from tasks.facts import MemberCheck, PodFacts, SourceFacts, pod_label, target_check
-from tasks.models import Workflow
+from tasks.facts import (
+    MemberCheck,
+    PodFacts,
+    SourceFacts,
+    pod_label,
+    source_facts,
+    target_check,
+)
+from tasks.models import Kind
 from tasks.step import Step
 from tasks.units.engine import engine
+from tasks.units.members import group_manifest
+from tasks.units.surroundings import described_networks, ensure_networks, records
 
 
 def pod_of(runtime: CheckpointRuntime, infos: Sequence[ContainerInfo]) -> PodInfo | None:
@@ -46,6 +57,7 @@ def pod_facts(step: Step, pod: PodInfo, members: Sequence[ContainerFacts]) -> Po
     return PodFacts(
         info=pod,
         infra=runtime.container_facts(pod.infra) if pod.infra else None,
+        networks=records(described_networks(runtime, pod.spec)),
         findings=tuple(pod_findings(pod, members)),
     )
 
@@ -66,18 +78,34 @@ def pod_check(step: Step, source: SourceFacts, host: HostFacts) -> tuple[MemberC
     return (MemberCheck(name=name, image_present=True, findings=tuple(findings)),)
 
 
-def spec_in(group: GroupManifest | None) -> PodSpec | None:
-    """The pod that a group's checkpoint remembers."""
-    return PodSpec.model_validate(group.pod) if group is not None and group.pod else None
+@dataclass(frozen=True, kw_only=True)
+class WantedPod:
+    """A pod to make, and how to make its networks where they are missing."""
+
+    spec: PodSpec
+    networks: tuple[Mapping[str, JsonValue], ...]
 
 
-def as_wanted(workflow: Workflow, spec: PodSpec | None) -> PodSpec | None:
-    """The pod with its old addresses, unless the target cannot give them or nobody wants them."""
-    if spec is None:
+def wanted_pod(step: Step) -> WantedPod | None:
+    """The pod of the containers that the workflow brings back; None when they are in none.
+
+    It gets its old addresses, unless the target cannot give them or the request gives them up.
+    A migration's group is published only when all of it was read: it has been described.
+    """
+    workflow, group, source = step.workflow, None, None
+    if workflow.kind is Kind.MIGRATE:
+        source = source_facts(workflow).pod
+    else:
+        group = group_manifest(step)
+    if source is not None:
+        wanted = WantedPod(spec=source.info.spec, networks=source.networks)
+    elif group is not None and group.pod:
+        wanted = WantedPod(spec=PodSpec.model_validate(group.pod), networks=group.networks)
+    else:
         return None
-    findings = target_check(workflow).of(pod_label(spec.name)).findings
+    findings = target_check(workflow).of(pod_label(wanted.spec.name)).findings
     anew = workflow.options.ignore_static_ip or needs_new_address(findings)
-    return spec.with_new_addresses() if anew else spec
+    return replace(wanted, spec=wanted.spec.with_new_addresses()) if anew else wanted
 
 
 def hold(runtime: CheckpointRuntime, source: SourceFacts) -> None:
@@ -93,12 +121,13 @@ def release(runtime: CheckpointRuntime, source: SourceFacts) -> None:
 
 
 @contextmanager
-def made_and_held(runtime: CheckpointRuntime, spec: PodSpec | None) -> Iterator[str]:
-    """Make a pod and hold it while its containers are restored; gives its name, or nothing."""
-    if spec is None:
-        yield ""
+def made_and_held(runtime: CheckpointRuntime, pod: WantedPod | None) -> Iterator[None]:
+    """Make a pod, its networks too, and hold it while its containers are restored."""
+    if pod is None:
+        yield
         return
-    runtime.create_pod(spec)
-    runtime.hold_pod(spec.name)
-    yield spec.name
-    runtime.release_pod(spec.name)
+    ensure_networks(runtime, pod.spec, pod.networks)
+    runtime.create_pod(pod.spec)
+    runtime.hold_pod(pod.spec.name)
+    yield
+    runtime.release_pod(pod.spec.name)

@@ -30,7 +30,7 @@ from tasks.facts import (
 from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
 from tasks.models import Kind
 from tasks.step import Result, Step
-from tasks.units.engine import engine
+from tasks.units.engine import engine, health_check
 from tasks.units.members import members_of
 from tasks.units.pods import pod_check, pod_facts, pod_of, without_pod
 
@@ -44,6 +44,8 @@ def describe(step: Step) -> Result:
     runtime = engine(step)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())
     infos = members_of(runtime, step.workflow)
+    for info in infos:
+        health_check(info.name, info.spec)  # a label that cannot be read is told now
     shared = shared_volumes({info.name: info.volumes for info in infos})
     order = bring_back_order({i.name: i.spec.labels for i in infos}, shared.carriers)
     own_pod = pod_of(runtime, infos) if step.workflow.group is not None else None

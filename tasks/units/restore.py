@@ -2,81 +2,89 @@
 
 from __future__ import annotations
 
-from runtime import CheckpointRuntime, PodSpec, RestoreSpec, RunSpec, needs_new_address
-from storage import CheckpointManifest
+from collections.abc import Sequence
+
+from runtime import (
+    CheckpointRuntime,
+    PodSpec,
+    RestoreSpec,
+    RunSpec,
+    VolumeInUseError,
+    needs_new_address,
+)
+from storage import CheckpointDraft
 from tasks.errors import InvalidRequestError
 from tasks.facts import target_check
 from tasks.models import Kind, Workflow
 from tasks.step import Result, Step
+from tasks.units.bases import forget_bases
 from tasks.units.engine import engine, lookup, remove_copies, wait_healthy
-from tasks.units.members import group_manifest, manifests, volumes_of
-from tasks.units.pods import as_wanted, made_and_held, spec_in
+from tasks.units.members import Incoming, incoming, volumes_of
+from tasks.units.pods import made_and_held, wanted_pod
 from tasks.units.surroundings import ensure_networks
 from tasks.units.target import leaving_nothing, take_target
 
 
 def restore(step: Step) -> Result:
-    """Restore the checkpoints here, until all are healthy; leave nothing behind on a failure."""
+    """Restore the checkpoints here, until all are healthy; leave nothing behind on a failure.
+
+    The end of an archive is only passed on when all of them are complete and published, so nothing
+    begins to run here before its source has nothing more to give.
+    """
     runtime = engine(step)
     runtime.ping()
-    found = manifests(step)
-    _require_whole(step.workflow, found)
-    names, volumes = [manifest.workload for manifest in found], volumes_of(found)
-    group = group_manifest(step)
-    spec = as_wanted(step.workflow, spec_in(group))
-    pod = spec.name if spec else ""
+    found = list(incoming(step))
+    drafts = [one.draft for one in found]
+    pod = wanted_pod(step)
+    pod_name = pod.spec.name if pod else ""
+    _require_whole(step.workflow, drafts)
+    names, volumes = [draft.workload for draft in drafts], volumes_of(drafts)
     if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
-        _discard_old(step, runtime, found, pod)
-    take_target(step, runtime, names, volumes, pod=pod)
-    with leaving_nothing(step, runtime, names, volumes, pod=pod):
-        if group is not None and spec is not None:
-            ensure_networks(runtime, spec, group.networks)
-        with made_and_held(runtime, spec):
-            containers = _restore_all(step, runtime, found, spec)
-        _wait_for_all(step, runtime, containers, found)
-    size = sum(manifest.archive.size for manifest in found)
-    return {"container_ids": list(containers), "bytes": size}
+        _discard_old(step, runtime, drafts, pod_name)
+    take_target(step, runtime, names, volumes, pod=pod_name)
+    try:
+        with leaving_nothing(step, runtime, names, volumes, pod=pod_name):
+            with made_and_held(runtime, pod):
+                containers = _restore_all(step, runtime, found, pod.spec if pod else None)
+            _wait_for_all(step, runtime, containers, drafts)
+    finally:
+        forget_bases(step)
+    return {"container_ids": list(containers)}
 
 
 def _restore_all(
-    step: Step,
-    runtime: CheckpointRuntime,
-    found: tuple[CheckpointManifest, ...],
-    pod: PodSpec | None,
+    step: Step, runtime: CheckpointRuntime, found: Sequence[Incoming], pod: PodSpec | None
 ) -> list[str]:
     """One after the other, in their order."""
-    for manifest in found:
-        ensure_networks(runtime, RunSpec.model_validate(manifest.spec), manifest.networks)
-    networks = {str(network["name"]) for manifest in found for network in manifest.networks}
-    addresses = [address for manifest in found for address in manifest.addresses]
-    addresses += pod.addresses if pod else ()
+    drafts = [one.draft for one in found]
+    for draft in drafts:
+        ensure_networks(runtime, RunSpec.model_validate(draft.spec), draft.networks)
+    networks = {str(network["name"]) for draft in drafts for network in draft.networks}
     containers: list[str] = []
-    done_bytes, total = 0, sum(manifest.archive.raw_size for manifest in found)
     with runtime.kept_apart(networks if len(found) > 1 else ()) as cut_off:
-        for manifest in found:
-            chunks = step.read(manifest.archive, before=done_bytes, total=total)
-            options = _options(step.workflow, manifest, pod)
-            containers.append(runtime.restore(chunks, options, archive=manifest.id))
+        for one in found:
+            options = _options(step.workflow, one.draft, pod)
+            containers.append(runtime.restore(one.chunks, options, archive=one.draft.id))
             cut_off()
-            done_bytes += manifest.archive.raw_size
-        runtime.forget_connections(addresses)
+        addresses = [address for draft in drafts for address in draft.addresses]
+        runtime.forget_connections([*addresses, *(pod.addresses if pod else ())])
     return containers
 
 
 def _wait_for_all(
     step: Step,
     runtime: CheckpointRuntime,
-    containers: list[str],
-    found: tuple[CheckpointManifest, ...],
+    containers: Sequence[str],
+    drafts: Sequence[CheckpointDraft],
 ) -> None:
     """Only when all are there may one's health depend on another's."""
-    for container, manifest in zip(containers, found, strict=True):
-        policy = RunSpec.model_validate(manifest.spec).restart
+    for container, draft in zip(containers, drafts, strict=True):
+        policy = RunSpec.model_validate(draft.spec).restart
         runtime.update_restart_policy(container, policy)
         wait_healthy(step, container, restored=True)
 
 
-def _options(workflow: Workflow, manifest: CheckpointManifest, pod: PodSpec | None) -> RestoreSpec:
+def _options(workflow: Workflow, manifest: CheckpointDraft, pod: PodSpec | None) -> RestoreSpec:
     """Claim the old addresses, unless the target cannot give them or the request gives them up.
 
     An imported container gets the name that it was imported under.
@@ -88,12 +96,12 @@ def _options(workflow: Workflow, manifest: CheckpointManifest, pod: PodSpec | No
         name=manifest.workload if renamed else "",
         ignore_static_ip=new_address,
         ignore_static_mac=new_address,
-        ignore_volumes=bool(manifest.shared_volumes),
+        ignore_volumes=bool(manifest.shared_volumes) and not manifest.volumes,
         pod=pod.name if pod else "",
     )
 
 
-def _require_whole(workflow: Workflow, found: tuple[CheckpointManifest, ...]) -> None:
+def _require_whole(workflow: Workflow, found: Sequence[CheckpointDraft]) -> None:
     for manifest in found:
         if manifest.shared_volumes and workflow.group is None:
             raise InvalidRequestError(
@@ -103,13 +111,16 @@ def _require_whole(workflow: Workflow, found: tuple[CheckpointManifest, ...]) ->
 
 
 def _discard_old(
-    step: Step, runtime: CheckpointRuntime, found: tuple[CheckpointManifest, ...], pod: str
+    step: Step, runtime: CheckpointRuntime, found: Sequence[CheckpointDraft], pod: str
 ) -> None:
     """What ``--replace`` asks for: containers of these names, and their volumes, make room.
 
-    So does a pod that has no others.
+    So does a pod of that name that has no others.
     """
     here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
     if (here or pod) and not step.workflow.target_touched:
+        for volume in volumes_of(found):
+            if set(runtime.volume_users(volume)) - set(here):
+                raise VolumeInUseError(volume)
         step.fence()
         remove_copies(runtime, here, volumes_of(found) if here else (), pod=pod)

@@ -27,7 +27,7 @@ from storage import CheckpointManifest, StoreUnavailableError
 from tasks.errors import UnhealthyError
 from tasks.models import Kind
 from tasks.step import Result, Step
-from tasks.units.engine import engine, lookup, wait_healthy
+from tasks.units.engine import engine, health_check, lookup, wait_healthy
 from tasks.units.images import load_image
 from tasks.units.members import manifests, volumes_of
 from tasks.units.streams import IteratorFile, pieces
@@ -90,6 +90,7 @@ def _up_new(step: Step) -> list[str]:
     spec = RunSpec.model_validate_json(step.context.records.payload(step.workflow.id))
     if lookup(runtime, spec.name) is not None:
         raise ContainerExistsError(spec.name)
+    health_check(spec.name, spec)  # a label that cannot be read is told before anything is made
     ensure_networks(runtime, spec)
     ensure_volumes(runtime, spec)
     container = runtime.run(spec)
@@ -116,7 +117,7 @@ def _fill_volumes(
     if not targets:
         return
     runtime.initialize(container)
-    chunks = step.read(manifest.archive)
+    chunks = step.read_checkpoint(manifest)
     for path, content in _members(chunks):
         if path in targets:
             runtime.put_archive(container, targets[path], content)

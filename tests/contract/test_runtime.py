@@ -20,6 +20,7 @@ from runtime import (
     ContainerState,
     EngineError,
     ExecFailedError,
+    HealthCheck,
     ImageNotFoundError,
     Limits,
     Logging,
@@ -191,6 +192,30 @@ def test_the_life_of_a_container(subject: Subject) -> None:
         runtime.inspect(container)
 
 
+def test_one_that_removes_itself_is_gone_once_it_stops(subject: Subject) -> None:
+    container = subject.start(auto_remove=True)
+    subject.runtime.stop(container, timeout_seconds=0)
+
+    def gone() -> bool:
+        try:
+            subject.runtime.inspect(container)
+        except ContainerNotFoundError:
+            return True
+        return False
+
+    wait_for(gone, "its removal")
+
+
+def test_a_path_that_is_not_in_a_container(subject: Subject) -> None:
+    container = subject.create()
+
+    with (
+        pytest.raises(EngineError),
+        subject.runtime.get_archive(container, "/nowhere") as chunks,
+    ):
+        b"".join(chunks)
+
+
 def test_a_name_is_used_once(subject: Subject) -> None:
     subject.create(name="twice")
 
@@ -308,6 +333,25 @@ def test_a_damaged_archive_is_not_put(subject: Subject) -> None:
 
     with pytest.raises(EngineError):
         subject.runtime.put_archive(container, "/", [tar_of("file", b"x" * 5000)[:2000]])
+
+
+def test_a_health_check_is_carried_without_a_trace_in_the_labels(subject: Subject) -> None:
+    check = HealthCheck(
+        command=("test", "-e", '/it\'s "here"'),
+        interval_seconds=0.5,
+        timeout_seconds=2,
+        retries=4,
+        start_period_seconds=90,
+        start_interval_seconds=1,
+    )
+    container = subject.create(labels={"contract": "health"}, health=check)
+    off = subject.create(health=HealthCheck())
+
+    info = subject.runtime.inspect(container)
+
+    assert info.health == info.spec.health == check
+    assert {k for k in info.spec.labels if not k.startswith("io.buildah")} == {"contract"}
+    assert subject.runtime.inspect(off).health is None
 
 
 # Checkpoints

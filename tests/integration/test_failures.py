@@ -6,11 +6,12 @@ import pytest
 
 from podferry import Outcome, RunSpec, StepState, Unit
 from runtime import RestartPolicy, VolumeSpec
-from tests.fleet import Fleet, State, Workload, complaint, ended, eventually
+from tests.fleet import Fleet, State, Workload, ended, eventually
 
 pytestmark = pytest.mark.integration
 
 OFFLINE_SECONDS = 30.0  # three times what it should take
+PATIENCE_SECONDS = 180.0  # a lease, a look, and another try
 
 
 def test_failed_restore_is_followed_by_a_cold_start(fleet: Fleet, workload: Workload) -> None:
@@ -97,7 +98,7 @@ def test_store_that_is_down_stops_no_container_and_no_worker_starts(
 
     with fleet.without("minio"), fleet.started("worker", "--control") as worker:
         untouched = fleet.workflow("migrate", workload.name, "--to", "b", code=1)
-        line = complaint(worker())
+        line = worker().stderr.splitlines()[-1]
 
     assert untouched.outcome is Outcome.UNTOUCHED
     assert f"{endpoint}/podferry is unavailable" in untouched.reason
@@ -123,12 +124,46 @@ def test_store_that_dies_during_the_upload_costs_no_memory(
     assert fleet.checkpoints(workload.name) == []
 
 
+def test_worker_killed_during_the_upload_costs_no_memory(fleet: Fleet, workload: Workload) -> None:
+    before = workload.start(workload.spec(memory_mib=384))
+    submitted = fleet.workflow("migrate", workload.name, "--to", "b", "--detach")
+    fleet.await_progress(submitted.id, Unit.CHECKPOINT)
+
+    fleet.kill_worker("a")
+    fleet.lab.call("workers", "start")
+    resumed = fleet.client.wait(submitted.id, timeout_seconds=PATIENCE_SECONDS)
+
+    assert resumed.outcome is Outcome.RESUMED, resumed.reason
+    assert "no sign of life" in resumed.reason
+    _runs_on_a(workload, before)
+    assert fleet.checkpoints(workload.name) == []
+
+
+def test_worker_killed_during_the_download_costs_no_memory(
+    fleet: Fleet, workload: Workload
+) -> None:
+    before = workload.start(workload.spec(memory_mib=384))
+    submitted = fleet.workflow(
+        "migrate", workload.name, "--to", "b", "--detach", "--fallback", "resume"
+    )
+    fleet.await_progress(submitted.id, Unit.RESTORE)
+
+    fleet.kill_worker("b")
+    fleet.lab.call("workers", "start")
+    resumed = fleet.client.wait(submitted.id, timeout_seconds=PATIENCE_SECONDS)
+
+    assert resumed.outcome is Outcome.RESUMED, resumed.reason
+    assert "no sign of life" in resumed.reason
+    _runs_on_a(workload, before)
+
+
 def test_cancel_during_the_upload_returns_to_the_source(fleet: Fleet, workload: Workload) -> None:
     before = workload.start(workload.spec(memory_mib=512))
     submitted = fleet.workflow("migrate", workload.name, "--to", "b", "--detach")
     fleet.await_progress(submitted.id, Unit.CHECKPOINT)
 
-    cancelled = fleet.workflow("cancel", submitted.id)
+    fleet.client.cancel(submitted.id)  # the command line might come too late
+    cancelled = fleet.client.wait(submitted.id, timeout_seconds=PATIENCE_SECONDS)
 
     assert cancelled.outcome is Outcome.CANCELLED
     assert cancelled.done(Unit.RESUME) is not None

@@ -126,5 +126,7 @@ def test_a_project_that_cannot_be_restored_starts_cold_with_its_volume(
 
 
 def test_a_member_that_moves_alone_is_told_of_the_others(fleet: Fleet, project: Project) -> None:
-    answer = fleet.run("preflight", project.counters[0].name, "--to", "b")
-    assert f"belongs to the compose project '{project.name}'" in answer.stdout
+    asked = fleet.client.preflight(project.counters[0].name, to="b")
+    fleet.client.wait(asked.id, timeout_seconds=60)
+    found = {finding.code: finding for finding in fleet.client.findings(asked.id)}
+    assert f"podferry migrate {project.name}" in found["project"].cure

@@ -31,5 +31,6 @@ def test_public_names_are_frozen() -> None:
         *("TasksError", "StorageError", "RuntimeEngineError"),
         *("AmbiguousContainerError", "BrokerUnavailableError", "HostOfflineError"),
         *("InvalidRequestError", "Keep", "NoControlWorkerError", "UnknownContainerError"),
+        *("Increment", "Preseed", "Schedule"),
         *("UnknownHostError", "WaitTimeoutError", "WorkflowNotFoundError", "WorkloadBusyError"),
     }

@@ -20,7 +20,6 @@ from runtime import (
     Security,
 )
 from runtime.creating import create_body
-from runtime.deriving import health_check
 from runtime.inspecting import (
     container_info,
     container_state,
@@ -148,22 +147,6 @@ def test_a_checkpointed_container_has_no_process_whatever_podman_remembers() -> 
     container["State"] |= {"Status": "exited", "Running": False, "Pid": 982}
 
     assert container_info(container).pid == 0
-
-
-@pytest.mark.parametrize(
-    ("config", "command"),
-    [
-        (None, None),
-        ({"Test": None}, None),
-        ({"Test": ["NONE"]}, None),
-        ({"Test": ["CMD", "pg_isready", "-q"]}, ("pg_isready", "-q")),
-        ({"Test": ["CMD-SHELL", "true && true"]}, ("/bin/sh", "-c", "true && true")),
-    ],
-)
-def test_health_checks(config: dict[str, Any] | None, command: tuple[str, ...] | None) -> None:
-    check = health_check(config)
-
-    assert (check and check.command) == command
 
 
 def test_states_that_callers_do_not_tell_apart() -> None:

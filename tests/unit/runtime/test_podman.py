@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,7 @@ from runtime import (
     CheckpointUnsupportedError,
     DockerRuntime,
     EngineError,
+    HealthCheck,
     Limits,
     Logging,
     PodmanRuntime,
@@ -22,6 +24,7 @@ from runtime import (
     Runtime,
     UnsupportedOptionError,
 )
+from runtime.deriving import ASKED
 from runtime.podman_requests import restore_params
 from tests.unit.runtime.fidelity.tars import contents, member, tar
 from tests.unit.runtime.server import Answer, document, engine, refusal
@@ -29,6 +32,7 @@ from tests.unit.runtime.server import Answer, document, engine, refusal
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "full.json").read_text())
 CONTAINER = RECORDED["Id"]
 INFRA, OTHER = "1" * 64, "2" * 64
+IMAGE = "3" * 64
 
 
 class Podman:
@@ -231,7 +235,7 @@ def test_a_swap_limit_that_cannot_be_lifted_leaves_no_container(tmp_path: Path) 
             return document({"ApiVersion": "1.41"})
         if path.endswith("/update"):
             return refusal(500, "no such controller")
-        return document({"Id": "9" * 64, "Warnings": []}, 201)
+        return document({"Id": "9" * 64, "Warnings": [], "Size": 0}, 201)
 
     limits = Limits(memory_bytes=1 << 27, memory_swap_bytes=-1)
     with engine(tmp_path / "s", respond) as socket:
@@ -241,6 +245,59 @@ def test_a_swap_limit_that_cannot_be_lifted_leaves_no_container(tmp_path: Path) 
         runtime.close()
 
     assert asked[-1].startswith("DELETE ")
+
+
+@pytest.mark.parametrize(
+    ("health", "kept"),
+    [
+        (
+            None,
+            HealthCheck(command=("image's",), interval_seconds=30, timeout_seconds=30, retries=3),
+        ),
+        (HealthCheck(command=("own",)), HealthCheck(command=("own",))),
+        (HealthCheck(), None),
+    ],
+)
+def test_podman_never_gets_a_check_of_its_own_to_run(
+    tmp_path: Path, health: HealthCheck | None, kept: HealthCheck | None
+) -> None:
+    image = {"Id": IMAGE, "Size": 0, "Healthcheck": {"Test": ["CMD", "image's"]}}
+    sent: list[dict[str, Any]] = []
+
+    def respond(method: str, path: str, body: bytes) -> Answer:
+        if path.endswith("/version"):
+            return document({"ApiVersion": "1.41"})
+        if "/images/" in path:
+            return document(image)
+        sent.append(json.loads(body))
+        return document({"Id": "9" * 64, "Warnings": []}, 201)
+
+    with engine(tmp_path / "s", respond) as socket:
+        runtime = PodmanRuntime(socket)
+        runtime.run(RunSpec(name="c", image="i", health=health))
+        runtime.close()
+
+    (body,) = sent
+    assert body["Healthcheck"] == {"Test": ["NONE"]}
+    asked = json.loads(body["HostConfig"].get("Annotations", {}).get(ASKED, "{}"))
+    assert asked == ({"health": kept.model_dump(mode="json")} if kept else {})
+
+
+@pytest.mark.parametrize(("version", "honoured"), [("1.43", False), ("1.44", True)])
+def test_an_old_docker_would_drop_the_start_interval(
+    tmp_path: Path, version: str, honoured: bool
+) -> None:
+    def respond(method: str, path: str, body: bytes) -> Answer:
+        if path.endswith("/version"):
+            return document({"ApiVersion": version})
+        return document({"Id": "9" * 64, "Warnings": []}, 201)
+
+    health = HealthCheck(command=("x",), start_interval_seconds=1)
+    with engine(tmp_path / "s", respond) as socket:
+        runtime = DockerRuntime(socket)
+        with nullcontext() if honoured else pytest.raises(UnsupportedOptionError, match=r"1\.44"):
+            runtime.run(RunSpec(name="c", image="i", health=health))
+        runtime.close()
 
 
 def test_only_journald_has_a_tag() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -74,6 +73,16 @@ NETWORKS = st.dictionaries(NAMES, st.lists(NAMES, unique=True, max_size=2), max_
         for name, aliases in sorted(found.items())
     )
 )
+SECONDS = st.integers(1, 100) | st.sampled_from([0.25, 0.5])
+CHECKS = st.builds(
+    HealthCheck,
+    command=st.lists(WORDS, min_size=1).map(tuple),
+    interval_seconds=SECONDS,
+    timeout_seconds=SECONDS,
+    retries=st.integers(1, 9),
+    start_period_seconds=st.just(0) | SECONDS,
+    start_interval_seconds=SECONDS,
+)
 SPECS = st.builds(
     RunSpec,
     name=st.just("c"),
@@ -105,13 +114,7 @@ SPECS = st.builds(
         name=st.sampled_from(["no", "always", "on-failure", "unless-stopped"]),
         max_retries=st.integers(0, 9),
     ),
-    health=st.none()
-    | st.just(HealthCheck())
-    | st.builds(
-        HealthCheck,
-        command=st.lists(WORDS, min_size=1).map(tuple),
-        interval_seconds=st.integers(1, 100),
-    ),
+    health=st.none() | st.just(HealthCheck()) | CHECKS,
     limits=LIMITS,
     security=SECURITY,
     namespaces=st.builds(
@@ -161,9 +164,6 @@ def inspected(spec: RunSpec, body: dict[str, Any], *, podman: bool) -> dict[str,
         host["Sysctls"] = None
         host["Devices"] = [{**d, "CgroupPermissions": ""} for d in host.get("Devices", [])]
         ends = {name: {**end, "IPAMConfig": None} for name, end in ends.items()}
-        check = body.get("Healthcheck")
-        if check and check["Test"][0].startswith("["):
-            body["Healthcheck"] = {**check, "Test": ["CMD", *json.loads(check["Test"][0])]}
     identity = "f" * 64
     config = {**body, "Hostname": body["Hostname"] or identity[:12]}
     return {

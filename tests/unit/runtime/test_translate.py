@@ -151,3 +151,24 @@ def test_a_runtime_that_was_used_works_after_a_fork(runtime: PodmanRuntime) -> N
     _, status = os.waitpid(child, 0)
 
     assert status == 0
+
+
+def test_an_engine_that_refuses_the_handshake_is_unavailable(tmp_path: Path) -> None:
+    with (
+        engine(tmp_path / "s", lambda *_: refusal(500, "still starting")) as path,
+        pytest.raises(EngineUnavailableError),
+    ):
+        DockerRuntime(path).ping()
+
+
+def test_an_image_that_the_engine_refuses_late_is_not_loaded(tmp_path: Path) -> None:
+    def respond(method: str, path: str, body: bytes) -> Answer:
+        if path.endswith("/version"):
+            return document({"ApiVersion": "1.41"})
+        return document({"error": "no space left on device"})
+
+    with engine(tmp_path / "s", respond) as path:
+        runtime = DockerRuntime(path)
+        with pytest.raises(EngineError, match="no space left on device"):
+            runtime.load_image([b"tar"])
+        runtime.close()

@@ -47,7 +47,8 @@ def test_task_names_are_frozen(worker_app: Celery) -> None:
         *("podferry.start", "podferry.fall_back", "podferry.retention"),
         *("podferry.describe", "podferry.preflight", "podferry.push_image", "podferry.pull_image"),
         *("podferry.checkpoint", "podferry.restore", "podferry.finish", "podferry.up"),
-        *("podferry.discard", "podferry.resume", "podferry.build"),
+        *("podferry.discard", "podferry.resume", "podferry.build", "podferry.preseed"),
+        "podferry.prefetch",
     }
 
 
@@ -58,7 +59,7 @@ def test_messages_are_json_and_acknowledged_early(app: Celery) -> None:
     assert app.conf.worker_prefetch_multiplier == 1
 
 
-def test_a_plan_is_sent_as_one_chain_over_the_hosts_queues(app: Celery) -> None:
+def test_a_plan_is_sent_as_a_chain_up_to_the_step_that_others_read_along(app: Celery) -> None:
     workflow = new_workflow(Kind.MIGRATE, "web", source="a", target="b")
     workflow = planned(workflow, first_plan(workflow))
     publish(app, workflow)
@@ -67,7 +68,8 @@ def test_a_plan_is_sent_as_one_chain_over_the_hosts_queues(app: Celery) -> None:
     _, kwargs, embed = first.payload
     assert kwargs == {"workflow_id": workflow.id, "step": 0, "epoch": 1}
     rest = [(link["task"], link["options"]["queue"]) for link in reversed(embed["chain"])]
-    steps = workflow.steps[1:]
+    steps = workflow.steps[1:5]
+    assert steps[-1].unit is Unit.CHECKPOINT
     assert rest == [(unit_task(step.unit), host_queue(step.host)) for step in steps]
     for link in (*embed["chain"], {"options": {"link_error": embed["errbacks"]}}):
         (failed,) = link["options"]["link_error"]

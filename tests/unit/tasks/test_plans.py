@@ -7,6 +7,7 @@ from tasks.models import (
     Kind,
     Options,
     Outcome,
+    Preseed,
     StepError,
     StepState,
     Unit,
@@ -54,6 +55,19 @@ def test_a_migration_looks_first_and_removes_the_source_last() -> None:
         ("restore", "b"),
         ("finish", "a"),
     ]
+
+
+@pytest.mark.parametrize("preseed", [Preseed.AUTO, Preseed.ON])
+def test_what_is_sent_ahead_goes_before_the_checkpoint(preseed: Preseed) -> None:
+    options = Options(preseed=preseed)
+    workflow = new_workflow(Kind.MIGRATE, "web", source="a", target="b", options=options)
+    names = [(unit.value, host) for unit, host in first_plan(workflow)]
+    assert names[4:7] == [("preseed", "a"), ("prefetch", "b"), ("checkpoint", "a")]
+    workflow = planned(workflow, first_plan(workflow))
+    for unit in (Unit.PRESEED, Unit.PREFETCH):
+        ended = after_failure(failed_at(workflow, unit))
+        assert isinstance(ended, End)
+        assert ended.outcome is Outcome.UNTOUCHED
 
 
 @pytest.mark.parametrize("unit", [Unit.DESCRIBE, Unit.PREFLIGHT, Unit.PUSH_IMAGE, Unit.PULL_IMAGE])

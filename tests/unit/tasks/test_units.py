@@ -157,12 +157,10 @@ def test_a_shared_volume_is_not_torn_in_two(world: World) -> None:
     assert "shared" in ended.reason
 
 
-def test_an_unhealthy_copy_does_not_count_as_moved(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.units.engine.time.sleep", lambda _: None)
+def test_an_unhealthy_copy_does_not_count_as_moved(world: World) -> None:
     spec = world.start_web().spec
-    labelled = spec.model_copy(update={"labels": {"podferry.health": "test -e /ok"}})
+    label = '{"test": "test -e /ok", "retries": 1}'
+    labelled = spec.model_copy(update={"labels": {"podferry.health": label}})
     world.hosts["a"].containers_by_id[next(iter(world.hosts["a"].containers_by_id))].spec = labelled
     check = ("/bin/sh", "-c", "test -e /ok")
     world.hosts["b"].commands[check] = lambda _: ExecResult(exit_code=1, output=b"")

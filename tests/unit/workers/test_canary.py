@@ -8,7 +8,7 @@ from fakeredis import FakeRedis
 
 from runtime import Canary, CanaryState, FakeRuntime
 from tasks.registry import Registry
-from workers.canary import CanaryWatch
+from workers.canary import canary_watch
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def eventually(check: Callable[[], bool]) -> None:
 def test_the_first_canary_flies_at_once_and_is_told(registry: Registry, state: CanaryState) -> None:
     runtime = FakeRuntime()
     runtime.next_canary = Canary(state=state, reason="so")
-    watch = CanaryWatch(registry, "a", runtime, every_seconds=3600)
+    watch = canary_watch(registry, "a", runtime, every_seconds=3600)
     assert registry.canary("a").reason == ""
     watch.start()
     try:
@@ -41,7 +41,7 @@ def test_the_first_canary_flies_at_once_and_is_told(registry: Registry, state: C
 
 def test_another_follows_in_time(registry: Registry) -> None:
     runtime = FakeRuntime()
-    watch = CanaryWatch(registry, "a", runtime, every_seconds=0.01)
+    watch = canary_watch(registry, "a", runtime, every_seconds=0.01)
     watch.start()
     try:
         eventually(lambda: registry.canary("a").state is CanaryState.OK)

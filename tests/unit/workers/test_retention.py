@@ -10,7 +10,7 @@ from fakeredis import FakeRedis
 
 from tasks.queues import CONTROL_QUEUE, RETENTION
 from tests.unit.workers.test_heartbeat import eventually
-from workers.retention import RetentionTimer
+from workers.retention import retention_timer
 
 HOUR = timedelta(hours=1)
 
@@ -35,7 +35,7 @@ class SendingApp(Celery):
 
 def test_one_of_several_workers_asks_once_per_interval(redis: FakeRedis) -> None:
     app = SendingApp()
-    timers = [RetentionTimer(app, redis, every=HOUR) for _ in range(3)]
+    timers = [retention_timer(app, redis, every=HOUR) for _ in range(3)]
     for timer in timers:
         timer.start()
     eventually(lambda: bool(app.sent))
@@ -46,7 +46,7 @@ def test_one_of_several_workers_asks_once_per_interval(redis: FakeRedis) -> None
 
 def test_the_next_interval_has_a_turn_of_its_own(redis: FakeRedis) -> None:
     app = SendingApp()
-    timer = RetentionTimer(app, redis, every=timedelta(milliseconds=20))
+    timer = retention_timer(app, redis, every=timedelta(milliseconds=20))
     timer.start()
     try:
         eventually(lambda: len(app.sent) >= 3)
@@ -65,7 +65,7 @@ def test_a_redis_that_is_away_stops_nothing() -> None:
             return super().set(*args, **options)
 
     app, redis = SendingApp(), AwayAtFirst(protocol=2)
-    timer = RetentionTimer(app, redis, every=timedelta(milliseconds=20))
+    timer = retention_timer(app, redis, every=timedelta(milliseconds=20))
     timer.start()
     try:
         eventually(lambda: bool(app.sent))

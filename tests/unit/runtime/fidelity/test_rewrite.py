@@ -157,3 +157,20 @@ def test_memory_is_bounded_whatever_the_size() -> None:
 
     assert total == size + 512 + 1024
     assert peak < 8 << 20
+
+
+@pytest.mark.parametrize("records", [b"99 path=x\n", b"path=x\n", b"1 \n"])
+def test_a_damaged_extended_header_is_no_archive(records: bytes) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+
+    with pytest.raises(tarfile.ReadError, match="damaged extended header"):
+        through(header.tobuf() + records + bytes(512 - len(records)) + ARCHIVE)
+
+
+def test_an_extended_header_is_not_held_in_memory_whatever_its_size() -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 30
+
+    with pytest.raises(tarfile.ReadError, match="extended header of 1073741824 bytes"):
+        through(header.tobuf())

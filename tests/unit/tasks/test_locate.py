@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 from fakeredis import FakeRedis
 
-from podferry import locate
-from podferry.locate import Locator
+from tasks import locate
 from tasks.errors import (
     AmbiguousContainerError,
     HostOfflineError,
@@ -15,6 +14,7 @@ from tasks.errors import (
     UnknownContainerError,
     UnknownHostError,
 )
+from tasks.locate import Locator
 from tasks.models import Inventory, WorkerInfo, WorkloadLine
 from tasks.registry import Registry
 

@@ -1,0 +1,144 @@
+"""Find workflows that nobody drives any more, and drive them on.
+
+Messages get lost and workers die; the record tells. ``due`` is pure: what a workflow needs at a
+moment, if anything. Whatever it says may be done twice, by two control workers at once: each act is
+a change of the record by compare-and-set, or a message that a step refuses when it comes late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tasks.errors import DeadlineError, HostOfflineError, LeaseLostError, SupersededError
+from tasks.models import State, Step, StepError, StepState, Unit, Workflow, now
+from tasks.queues import CONTROL_QUEUE, START
+from tasks.workflows import fall_back, publish
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from redis import Redis
+
+    from tasks.context import Context
+    from tasks.registry import Registry
+
+# How long a message may be on its way, or in the queue of a worker that is busy.
+LOST_AFTER = timedelta(seconds=15)
+# How long a step waits for a host that is offline; where memory or an old copy is, longer.
+OFFLINE_PATIENCE = timedelta(seconds=60)
+HOME_PATIENCE = timedelta(minutes=10)
+HOME = frozenset({Unit.RESUME, Unit.FINISH})
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Its first message was lost: ring again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """A step waits for its message: send what is left of the plan again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fail:
+    """A step cannot go on: it has failed, for this reason."""
+
+    index: int
+    error: Exception
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decide:
+    """A step has failed and nobody took the next rung."""
+
+
+Due = Start | Ring | Fail | Decide
+
+
+def due(workflow: Workflow, online: Collection[str], moment: datetime) -> Due | None:
+    """What a workflow needs at a moment, of which the ``online`` hosts are known."""
+    if workflow.state is State.ENDED:
+        return None
+    if not workflow.steps:
+        return Start() if moment - workflow.created > LOST_AFTER else None
+    current = [(i, s) for i, s in enumerate(workflow.steps) if s.epoch == workflow.epoch]
+    for index, step in current:
+        if step.lapsed:
+            return Fail(index=index, error=LeaseLostError(step.host))
+    if any(step.state is StepState.RUNNING for _, step in current):
+        return None
+    failed = [s for _, s in current if s.state is StepState.FAILED]
+    if failed:
+        return Decide() if _since(failed[-1].ended, moment) > LOST_AFTER else None
+    waiting = next(((i, s) for i, s in current if s.state is StepState.PENDING), None)
+    return _waiting(workflow, *waiting, online, moment) if waiting else None
+
+
+def _waiting(
+    workflow: Workflow, index: int, step: Step, online: Collection[str], moment: datetime
+) -> Due | None:
+    began = workflow.steps[index - 1].ended if index else workflow.created
+    waited = _since(began, moment)
+    if step.host not in online:
+        patience = HOME_PATIENCE if step.unit in HOME else OFFLINE_PATIENCE
+        return Fail(index=index, error=HostOfflineError(step.host)) if waited > patience else None
+    if moment > workflow.deadline and step.unit not in HOME | {Unit.DISCARD}:
+        return Fail(index=index, error=DeadlineError())
+    return Ring() if waited > LOST_AFTER else None
+
+
+def _since(began: datetime | None, moment: datetime) -> timedelta:
+    return moment - began if began else timedelta()
+
+
+def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -> None:
+    """Look at every workflow that has not ended, and do what is due."""
+    online = {host.host for host in registry.hosts() if host.online}
+    for workflow in context.records.live():
+        found = due(workflow, online, now())
+        if found is not None and _take_turn(redis, workflow, found):
+            log.info("driven on", workflow=workflow.id, due=type(found).__name__)
+            _act(app, context, workflow, found)
+
+
+def _take_turn(redis: Redis, workflow: Workflow, found: Due) -> bool:
+    """Whether nobody did this a moment ago: a message may still be waiting in a queue."""
+    key = f"podferry:driven:{workflow.id}:{workflow.epoch}:{type(found).__name__}"
+    return bool(redis.set(key, 1, nx=True, px=LOST_AFTER))
+
+
+def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:
+    match found:
+        case Start():
+            app.send_task(START, args=[workflow.id], queue=CONTROL_QUEUE)
+        case Ring():
+            publish(app, workflow)
+        case Decide():
+            fall_back(app, context, workflow.id, workflow.epoch)
+        case Fail(index=index, error=error):
+            if _failed(context, workflow, index, error):
+                fall_back(app, context, workflow.id, workflow.epoch)
+
+
+def _failed(context: Context, seen: Workflow, index: int, error: Exception) -> bool:
+    """Mark a step as failed, if it is as it was seen."""
+    failure = StepError(type=type(error).__name__, message=str(error))
+
+    def change(workflow: Workflow) -> Workflow:
+        step = workflow.steps[index]
+        same = (step.owner, step.epoch) == (seen.steps[index].owner, workflow.epoch)
+        if not same or not (step.lapsed or step.state is StepState.PENDING):
+            raise SupersededError(workflow.id, index, "it goes on after all")
+        return workflow.with_step(index, step.failed(failure))
+
+    try:
+        context.records.update(seen.id, change)
+    except SupersededError:
+        return False
+    return True

@@ -1,0 +1,190 @@
+"""Workflows that nobody drives any more are driven on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fakeredis import FakeRedis
+
+from tasks import reconcile as reconciling
+from tasks.context import Context
+from tasks.models import (
+    Kind,
+    Outcome,
+    State,
+    StepError,
+    StepState,
+    Unit,
+    WorkerInfo,
+    Workflow,
+    new_workflow,
+    now,
+)
+from tasks.plans import first_plan
+from tasks.reconcile import (
+    HOME_PATIENCE,
+    LOST_AFTER,
+    OFFLINE_PATIENCE,
+    Decide,
+    Due,
+    Fail,
+    Ring,
+    Start,
+    due,
+    reconcile,
+)
+from tasks.registry import Registry
+from tasks.workflows import planned
+
+BOTH = frozenset({"a", "b"})
+SOON, LATE = LOST_AFTER / 2, LOST_AFTER * 1.1
+DESCRIBE, CHECKPOINT, RESTORE, FINISH = 0, 4, 5, 6
+
+
+def migration(at: int, state: StepState, *, lapsed: bool = False) -> Workflow:
+    """A migration whose steps before ``at`` are done, and that one in this state."""
+    workflow = new_workflow(Kind.MIGRATE, "web", source="a", target="b")
+    workflow = planned(workflow, first_plan(workflow))
+    moment = now()
+    for index, step in enumerate(workflow.steps[: at + 1]):
+        fields: dict[str, Any] = {"state": StepState.DONE, "ended": moment}
+        if index == at:
+            lease = moment + timedelta(seconds=-1 if lapsed else 60)
+            error = StepError(type="X", message="no") if state is StepState.FAILED else None
+            running = state is StepState.RUNNING
+            fields = {
+                "state": state,
+                "owner": "someone" if running else "",
+                "lease_until": lease if running else None,
+                "ended": moment if state is StepState.FAILED else None,
+                "error": error,
+            }
+        workflow = workflow.with_step(index, step.model_copy(update=fields))
+    return workflow
+
+
+def kind(found: Due | None) -> str:
+    return type(found).__name__ if found else ""
+
+
+def test_a_first_message_that_was_lost_is_sent_again() -> None:
+    workflow = new_workflow(Kind.UP, "web", target="a")
+    assert due(workflow, BOTH, now() + SOON) is None
+    assert due(workflow, BOTH, now() + LATE) == Start()
+
+
+@pytest.mark.parametrize("at", [DESCRIBE, CHECKPOINT, RESTORE, FINISH])
+def test_a_step_whose_worker_died_has_failed(at: int) -> None:
+    alive = migration(at, StepState.RUNNING)
+    assert due(alive, BOTH, now() + LATE * 100) is None or alive.steps[at].lapsed
+    found = due(migration(at, StepState.RUNNING, lapsed=True), BOTH, now())
+    assert isinstance(found, Fail)
+    assert found.index == at
+    assert "no sign of life" in str(found.error)
+
+
+def test_a_message_that_was_lost_on_the_way_is_sent_again() -> None:
+    workflow = migration(RESTORE, StepState.PENDING)
+    assert due(workflow, BOTH, now() + SOON) is None
+    assert due(workflow, BOTH, now() + LATE) == Ring()
+
+
+@pytest.mark.parametrize(("at", "patience"), [(RESTORE, OFFLINE_PATIENCE), (FINISH, HOME_PATIENCE)])
+def test_a_host_that_is_offline_is_waited_for_with_patience(at: int, patience: timedelta) -> None:
+    workflow = migration(at, StepState.PENDING)
+    assert due(workflow, frozenset(), now() + patience * 0.9) is None
+    found = due(workflow, frozenset(), now() + patience * 1.1)
+    assert isinstance(found, Fail)
+    assert "offline" in str(found.error)
+
+
+def test_a_step_that_waits_past_the_deadline_has_failed() -> None:
+    workflow = migration(CHECKPOINT, StepState.PENDING)
+    late = workflow.model_copy(update={"deadline": now() - timedelta(seconds=1)})
+    assert kind(due(late, BOTH, now())) == "Fail"
+    home = migration(FINISH, StepState.PENDING)
+    home = home.model_copy(update={"deadline": now() - timedelta(seconds=1)})
+    assert due(home, BOTH, now()) is None
+
+
+def test_a_failure_that_nobody_followed_up_is_decided() -> None:
+    workflow = migration(RESTORE, StepState.FAILED)
+    assert due(workflow, BOTH, now() + SOON) is None
+    assert due(workflow, BOTH, now() + LATE) == Decide()
+
+
+def test_a_step_beside_one_that_runs_is_left_to_it() -> None:
+    workflow = migration(CHECKPOINT, StepState.RUNNING)
+    failed = workflow.steps[RESTORE].failed(StepError(type="X", message="no"))
+    assert due(workflow.with_step(RESTORE, failed), BOTH, now() + LATE) is None
+
+
+def test_what_has_ended_needs_nothing() -> None:
+    workflow = migration(FINISH, StepState.FAILED).model_copy(update={"state": State.ENDED})
+    assert due(workflow, BOTH, now() + LATE) is None
+
+
+class Recorder:
+    """An application that only remembers what was sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[str] = []
+        monkeypatch.setattr(reconciling, "publish", self._published)
+        monkeypatch.setattr("tasks.workflows.publish", self._published)
+
+    def send_task(self, name: str, **_: Any) -> None:  # noqa: ANN401
+        self.sent.append(name)
+
+    def _published(self, _: Any, workflow: Workflow) -> None:  # noqa: ANN401
+        pending = [s for s in workflow.steps if s.state is StepState.PENDING]
+        self.sent += [s.unit for s in pending if s.epoch == workflow.epoch]
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    return Recorder(monkeypatch)
+
+
+def look(recorder: Recorder, context: Context, redis: FakeRedis) -> None:
+    registry = Registry(redis)
+    for host in BOTH:
+        registry.beat(WorkerInfo(id=f"host.{host}", host=host, version="0", pid=1))
+    reconcile(recorder, context, registry, redis)  # type: ignore[arg-type] # no application
+
+
+def test_a_dead_worker_s_move_goes_on_once(
+    recorder: Recorder, context: Context, redis: FakeRedis
+) -> None:
+    workflow = migration(CHECKPOINT, StepState.RUNNING, lapsed=True)
+    stopped = workflow.model_copy(update={"source_stopped": True, "state": State.RUNNING})
+    context.records.create(stopped)
+    look(recorder, context, redis)
+    look(recorder, context, redis)
+    assert recorder.sent == [Unit.RESUME]
+    after = context.records.get(workflow.id)
+    assert after.epoch == 2
+    assert after.steps[CHECKPOINT].state is StepState.FAILED
+
+
+def test_before_the_source_was_touched_it_simply_ends(
+    recorder: Recorder, context: Context, redis: FakeRedis
+) -> None:
+    workflow = migration(DESCRIBE, StepState.RUNNING, lapsed=True)
+    context.records.create(workflow)
+    look(recorder, context, redis)
+    assert context.records.get(workflow.id).outcome is Outcome.UNTOUCHED
+    assert context.records.live() == []
+
+
+def test_a_worker_that_comes_back_in_time_keeps_its_step(
+    recorder: Recorder, context: Context, redis: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = migration(CHECKPOINT, StepState.RUNNING, lapsed=True)
+    alive = migration(CHECKPOINT, StepState.RUNNING).model_copy(update={"id": seen.id})
+    context.records.create(alive)
+    monkeypatch.setattr(context.records, "live", lambda: [seen])
+    look(recorder, context, redis)
+    assert context.records.get(seen.id) == alive
+    assert recorder.sent == []
