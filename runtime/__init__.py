@@ -17,6 +17,9 @@ from runtime.errors import (
     NetworkInUseError,
     NetworkNotFoundError,
     NotACheckpointError,
+    PodExistsError,
+    PodInUseError,
+    PodNotFoundError,
     PullFailedError,
     RestoreFailedError,
     RuntimeEngineError,
@@ -31,12 +34,18 @@ from runtime.exec_stream import (
 from runtime.exported_spec import (
     ExportedContainer,
 )
+from runtime.pod_specs import (
+    PodInfo,
+    PodSpec,
+)
 from runtime.preflight import (
     Finding,
     Severity,
     blockers,
     move_findings,
     needs_new_address,
+    pod_findings,
+    pod_target_findings,
     source_findings,
 )
 from runtime.preflight.facts import (
@@ -159,6 +168,11 @@ __all__ = [
     "NetworkSpec",
     "NotACheckpointError",
     "OutputChunk",
+    "PodExistsError",
+    "PodInUseError",
+    "PodInfo",
+    "PodNotFoundError",
+    "PodSpec",
     "PodmanRuntime",
     "Port",
     "PullFailedError",
@@ -185,5 +199,7 @@ __all__ = [
     "containerfile_name",
     "move_findings",
     "needs_new_address",
+    "pod_findings",
+    "pod_target_findings",
     "source_findings",
 ]
