@@ -195,7 +195,7 @@ class Client:
     def checkpoint_every(
         self, container: str, every: timedelta | None, *, host: str | None = None
     ) -> Schedule | None:
-        """Take an incremental checkpoint every so often, the first one at once.
+        """Take an incremental checkpoint every so often, the first one after that time.
 
         It follows the workload to other hosts, unless there is a ``host``. None ends it. Raises
         UnknownContainerError, AmbiguousContainerError, InvalidRequestError for less than 10 s, or
@@ -210,7 +210,7 @@ class Client:
         if host is not None:
             self._registry.require_host(host)
         place = self._locator.locate(container, host)
-        schedule = Schedule(workload=place.name, host=host, every=every, next=now())
+        schedule = Schedule(workload=place.name, host=host, every=every, next=now() + every)
         self._schedules.put(schedule)
         return schedule
 

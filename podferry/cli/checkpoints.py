@@ -79,7 +79,7 @@ def ls(
     rows = [
         (
             *(m.id, m.host or "imported", moment(m.created)),
-            *(size(m.tar_bytes), size(m.archive.size)),
+            *(size(m.tar_bytes), size(m.stored_bytes)),
             m.parent or "",
             "pinned" if m.id in pins else "",
         )
@@ -324,7 +324,7 @@ def _record(manifest: CheckpointManifest, pin: Pin | None) -> dict[str, object]:
 
 
 def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[str, str]]:
-    archive, image = manifest.archive, manifest.image
+    image = manifest.image
     yield "workload", manifest.workload
     yield "taken", moment(manifest.created)
     yield "host", manifest.host or "imported"
@@ -332,7 +332,7 @@ def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[st
     yield "image", f"{image.name} ({'in the store' if image.archived else 'not in the store'})"
     yield "image id", image.id
     yield "volumes", ", ".join(manifest.volumes) or "-"
-    yield "size", f"{size(manifest.tar_bytes)}, stored as {size(archive.size)}"
+    yield "size", f"{size(manifest.tar_bytes)}, stored as {size(manifest.stored_bytes)}"
     if manifest.chain:
         needed = sum(needed.size for needed in manifest.chain)
         what = f"what changed since {manifest.parent}" if manifest.parent else "what changed"
