@@ -12,6 +12,7 @@ from storage import (
     ArchiveStore,
     CheckpointManifest,
     CheckpointNotFoundError,
+    GroupManifest,
     ImageRef,
     Imported,
     Pin,
@@ -41,24 +42,43 @@ class Checkpoints:
         self._records = records
         self._settings = settings
         self._pins = Pins(archives.objects)
+        self._group_pins = Pins(archives.objects, groups=True)
 
     def ls(self, workload: str | None = None) -> list[CheckpointManifest]:
         """All checkpoints, or one workload's, newest first; unreadable ones are logged."""
         return self._archives.checkpoints(workload)
 
-    def pins(self, ids: Sequence[str]) -> Mapping[str, Pin]:
-        """The pins of those of these checkpoints that have one."""
-        return {i: pin for i in ids if (pin := self._pins.get(i)) is not None}
+    def groups(self, workload: str | None = None) -> list[GroupManifest]:
+        """All checkpoints of projects and pods, or one's, newest first; see ``ls``."""
+        return self._archives.groups(workload)
+
+    def pins(self, ids: Sequence[str], *, groups: bool = False) -> Mapping[str, Pin]:
+        """The pins of those of these checkpoints (or groups' ones) that have one."""
+        pins = self._group_pins if groups else self._pins
+        return {i: pin for i in ids if (pin := pins.get(i)) is not None}
 
     def show(self, checkpoint_id: str) -> CheckpointManifest:
         """One checkpoint's manifest."""
         return self._archives.manifest(checkpoint_id)
 
+    def group(self, checkpoint_id: str) -> GroupManifest | None:
+        """The manifest of a project's or pod's checkpoint; None when it is none."""
+        try:
+            return self._archives.group(checkpoint_id)
+        except CheckpointNotFoundError:
+            return None
+
     def read(self, checkpoint_id: str, *, progress: Progress | None = None) -> Iterator[bytes]:
         """The plain tar, as ``podman container restore --import`` takes it, in bounded memory.
 
-        The last piece comes only if all is as it was written. Raises ArchiveDamagedError.
+        The last piece comes only if all is as it was written. Raises ArchiveDamagedError,
+        InvalidRequestError for a group's checkpoint, which is several tars.
         """
+        group = self.group(checkpoint_id)
+        if group is not None and checkpoint_id not in group.members:
+            raise InvalidRequestError(
+                f"{checkpoint_id} is of several containers; take one of {', '.join(group.members)}"
+            )
         manifest = self._archives.manifest(checkpoint_id)
         try:
             yield from self._archives.read_checkpoint(manifest, progress=progress)
@@ -137,17 +157,23 @@ class Checkpoints:
         return manifest
 
     def pin(self, checkpoint_id: str, *, reason: str = "") -> Pin:
-        """Keep a checkpoint until it is unpinned."""
-        return self._pins.set(checkpoint_id, reason=reason, now=now())
+        """Keep a checkpoint until it is unpinned; a group's with all that it needs."""
+        pins = self._group_pins if self._archives.has_group(checkpoint_id) else self._pins
+        return pins.set(checkpoint_id, reason=reason, now=now())
 
     def unpin(self, checkpoint_id: str) -> None:
         """Leave a checkpoint to the policy again; one that is not pinned is no error."""
-        if not self._archives.has_checkpoint(checkpoint_id):
+        is_group = self._archives.has_group(checkpoint_id)
+        if not is_group and not self._archives.has_checkpoint(checkpoint_id):
             raise CheckpointNotFoundError(checkpoint_id)
+        self._group_pins.remove(checkpoint_id)
         self._pins.remove(checkpoint_id)
 
     def rm(self, ids: Sequence[str]) -> None:
-        """Remove checkpoints: all of them, or none. Raises CheckpointNeededError."""
+        """Remove checkpoints, of a group with its members: all of them, or none.
+
+        Raises CheckpointNeededError.
+        """
         from tasks.retention import remove_checkpoints
 
         remove_checkpoints(self._archives, self._records, ids)

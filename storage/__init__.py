@@ -50,7 +50,7 @@ from storage.pins import Pin, Pins
 from storage.pruning import ORPHAN_GRACE, PruneEntry, PruneReport, prune
 from storage.quantities import parse_bytes, parse_duration
 from storage.retention import Keep, Reason, RetentionPolicy, children_first
-from storage.survey import parent_of
+from storage.survey import needs_of
 
 __all__ = [
     "CHAIN_LIMIT",
@@ -108,10 +108,10 @@ __all__ = [
     "children_first",
     "limit_bandwidth",
     "member_checkpoint_id",
+    "needs_of",
     "new_archive_prefix",
     "new_checkpoint_id",
     "open_objects",
-    "parent_of",
     "parse_bytes",
     "parse_duration",
     "prune",

@@ -1,7 +1,7 @@
 """Checkpoints and images in an object store: parts first, the manifest last."""
 
 import logging
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ from storage.transfer import Progress, Writer, put_once
 PART_BYTES = 16 << 20
 
 _Manifest = TypeVar("_Manifest", CheckpointDraft, CheckpointManifest, GroupManifest, ImageManifest)
+_Listed = TypeVar("_Listed", CheckpointManifest, GroupManifest)
 _logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _GROUPS = "groups"
@@ -313,13 +314,29 @@ class ArchiveStore:
 
     def latest_group(self, workload: str) -> GroupManifest:
         """The group's newest checkpoint. Raises CheckpointNotFoundError, ManifestInvalidError."""
-        places = (
-            info.key.rpartition("/")[0] for info in self._objects.list(f"{_GROUPS}/{workload}/")
-        )
-        ids = [place.removeprefix(f"{_GROUPS}/") for place in places]
+        ids = self._ids(_GROUPS, workload)
         if not ids:
             raise CheckpointNotFoundError(workload)
         return self.group(max(ids))
+
+    def groups(self, workload: str | None = None) -> list[GroupManifest]:
+        """All groups' checkpoints (of one), newest first; unreadable ones are logged."""
+        return self._listed(self.group, self._ids(_GROUPS, workload))
+
+    def has_group(self, checkpoint_id: str) -> bool:
+        """Whether it is a group's checkpoint, even if its manifest cannot be read."""
+        try:
+            return self._objects.exists(_group_key(checkpoint_id))
+        except ValueError:  # no such id
+            return False
+
+    def delete_group(self, checkpoint_id: str) -> None:
+        """Delete what makes checkpoints one, and leave them; nothing to delete is no error.
+
+        Raises ValueError when it is no checkpoint id.
+        """
+        self._objects.delete(_group_key(checkpoint_id))
+        self._delete_all(f"{_GROUPS}/{checkpoint_id}")
 
     def has_checkpoint(self, checkpoint_id: str) -> bool:
         """Whether it exists, even if its manifest cannot be read."""
@@ -334,7 +351,7 @@ class ArchiveStore:
         A newest one that cannot be read is an error, not a reason to go back to an older one.
         Raises CheckpointNotFoundError, ManifestInvalidError.
         """
-        ids = self._checkpoint_ids(workload)
+        ids = self._ids(_CHECKPOINTS, workload)
         if not ids:
             raise CheckpointNotFoundError(workload)
         second = max(ids).rpartition("-")[0]  # ids tell the second; within it manifests tell more
@@ -343,20 +360,21 @@ class ArchiveStore:
 
     def checkpoints(self, workload: str | None = None) -> list[CheckpointManifest]:
         """All checkpoints (of one workload), newest first; unreadable ones are logged."""
+        return self._listed(self.manifest, self._ids(_CHECKPOINTS, workload))
+
+    def _listed(self, load: Callable[[str], _Listed], ids: Iterable[str]) -> list[_Listed]:
         found = []
-        for checkpoint_id in self._checkpoint_ids(workload):
+        for checkpoint_id in ids:
             try:
-                found.append(self.manifest(checkpoint_id))
+                found.append(load(checkpoint_id))
             except (ManifestInvalidError, KeyMissingError, CheckpointNotFoundError) as error:
                 _logger.warning("%s is left out of the list: %s", checkpoint_id, error)
         return sorted(found, key=lambda manifest: manifest.created, reverse=True)
 
-    def _checkpoint_ids(self, workload: str | None) -> list[str]:
-        prefix = f"{_CHECKPOINTS}/{workload}/" if workload else f"{_CHECKPOINTS}/"
+    def _ids(self, root: str, workload: str | None) -> list[str]:
+        prefix = f"{root}/{workload}/" if workload else f"{root}/"
         places = (info.key.rpartition("/") for info in self._objects.list(prefix))
-        return [
-            place.removeprefix(f"{_CHECKPOINTS}/") for place, _, name in places if name == _MANIFEST
-        ]
+        return [place.removeprefix(f"{root}/") for place, _, name in places if name == _MANIFEST]
 
     def delete_checkpoint(self, checkpoint_id: str) -> None:
         """Delete the manifest, then all parts; nothing to delete is no error.

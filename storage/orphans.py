@@ -26,6 +26,7 @@ class StoredKind(StrEnum):
     """What can be removed."""
 
     CHECKPOINT = "checkpoint"
+    GROUP = "group"  # what makes several checkpoints one; they are removed after it
     UPLOAD = "upload"  # of a checkpoint or an image, that no manifest came to name
     IMAGE = "image"  # that no checkpoint was taken from
     CONTEXT = "context"  # of a build that never came to use it

@@ -32,15 +32,19 @@ class Pin(BaseModel):
 
 
 class Pins:
-    """The pins in an object store. Every method may raise what ObjectStore's methods raise."""
+    """The pins in an object store, of checkpoints or of `groups`.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    Every method may raise what ObjectStore's methods raise.
+    """
+
+    def __init__(self, objects: ObjectStore, *, groups: bool = False) -> None:
         self._objects = objects
+        self._groups = groups
 
     def get(self, checkpoint_id: str) -> Pin | None:
         """The checkpoint's pin, if it has one. Raises CheckpointNotFoundError for a wrong id."""
         try:
-            data = self._objects.get(pin_key(checkpoint_id))
+            data = self._objects.get(pin_key(checkpoint_id, group=self._groups))
         except ObjectNotFoundError:
             return None
         try:
@@ -54,23 +58,23 @@ class Pins:
 
         That it still exists is asked last: from then on whoever prunes sees the pin.
         """
-        key = pin_key(checkpoint_id)
+        key = pin_key(checkpoint_id, group=self._groups)
         pin = Pin(reason=reason, created=now)
         self._objects.put(key, pin.model_dump_json(indent=2).encode())
-        if not self._objects.exists(f"checkpoints/{checkpoint_id}/manifest.json"):
+        if not self._objects.exists(f"{key.removesuffix(PIN)}manifest.json"):
             self._objects.delete(key)
             raise CheckpointNotFoundError(checkpoint_id)
         return pin
 
     def remove(self, checkpoint_id: str) -> None:
         """Take the pin away; none is no error. Raises CheckpointNotFoundError for a wrong id."""
-        self._objects.delete(pin_key(checkpoint_id))
+        self._objects.delete(pin_key(checkpoint_id, group=self._groups))
 
 
-def pin_key(checkpoint_id: str) -> str:
-    """Where the pin of a checkpoint lies. Raises CheckpointNotFoundError for a wrong id."""
+def pin_key(checkpoint_id: str, *, group: bool = False) -> str:
+    """Where the pin of a checkpoint (or group) lies. Raises CheckpointNotFoundError for no id."""
     try:
         workload_of(checkpoint_id)
     except ValueError as error:
         raise CheckpointNotFoundError(checkpoint_id) from error
-    return f"checkpoints/{checkpoint_id}/{PIN}"
+    return f"{'groups' if group else 'checkpoints'}/{checkpoint_id}/{PIN}"

@@ -73,7 +73,7 @@ def prune(
         now=now,
         protected=using.checkpoints,
     )
-    kept = {verdict.checkpoint.id for verdict in todo.keep}
+    kept = {verdict.checkpoint.key for verdict in todo.keep}
     orphans = find_orphans(found, kept=kept, in_use=using, before=now - grace)
     remover = _Remover(archives, found, in_use, before=now - grace, dry_run=dry_run)
     for verdict in todo.remove:
@@ -110,17 +110,21 @@ class _Remover:
         self._in_use = in_use
         self._before = before
         self._dry_run = dry_run
-        self._parents_of_left: set[str] = set()
+        self._groups = found.groups
+        self._needed_by_left: set[str] = set()
 
     def checkpoint(self, candidate: Candidate, reason: Reason) -> None:
-        """Remove a checkpoint, unless it was pinned, named or left with a child meanwhile."""
+        """Remove a checkpoint, unless it was pinned or named, or what needs it left, meanwhile."""
         entry = _entry(candidate, reason)
         if not self._dry_run:
-            if not self._is_free(candidate.id):
-                self._parents_of_left.add(candidate.parent or "")
+            if not self._is_free(candidate):
+                self._needed_by_left.update(candidate.needs)
                 self.left.append(entry)
                 return
-            self._archives.delete_checkpoint(candidate.id)
+            if candidate.group:
+                self._archives.delete_group(candidate.id)
+            else:
+                self._archives.delete_checkpoint(candidate.id)
         self._done(entry)
 
     def orphan(self, orphan: Orphan) -> None:
@@ -131,12 +135,19 @@ class _Remover:
         else:
             self.left.append(entry)
 
-    def _is_free(self, checkpoint_id: str) -> bool:
+    def _is_free(self, candidate: Candidate) -> bool:
         return not (
-            checkpoint_id in self._parents_of_left
-            or checkpoint_id in self._in_use().checkpoints
-            or self._objects.exists(pin_key(checkpoint_id))
+            candidate.key in self._needed_by_left
+            or candidate.id in self._in_use().checkpoints
+            or self._objects.exists(pin_key(candidate.id, group=candidate.group))
+            or self._has_new_group(candidate)
         )
+
+    def _has_new_group(self, candidate: Candidate) -> bool:
+        """Whether it has become a part of a group's checkpoint since the survey."""
+        manifest = None if candidate.group else self._manifests.get(candidate.id)
+        group = manifest.group if manifest else ""
+        return bool(group) and group not in self._groups and self._archives.has_group(group)
 
     def _delete(self, orphan: Orphan) -> bool:
         if self._is_wanted(orphan):
@@ -177,6 +188,5 @@ class _Remover:
 
 
 def _entry(candidate: Candidate, reason: Reason) -> PruneEntry:
-    return PruneEntry(
-        kind=StoredKind.CHECKPOINT, id=candidate.id, bytes=candidate.size, reason=reason
-    )
+    kind = StoredKind.GROUP if candidate.group else StoredKind.CHECKPOINT
+    return PruneEntry(kind=kind, id=candidate.id, bytes=candidate.size, reason=reason)

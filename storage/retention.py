@@ -17,6 +17,7 @@ class Reason(StrEnum):
     LAST = "keep-last"
     WITHIN = "keep-within"
     UNLIMITED = "unlimited"  # no limit concerns its workload
+    GROUP = "group"  # a group's checkpoint that is kept has it
     PARENT = "parent"  # one that is kept cannot be read without it
     EXPIRED = "expired"  # removed: neither keep-last nor keep-within holds it
     OVER_SIZE = "over-size"  # removed: max_total_bytes was exceeded
@@ -25,20 +26,30 @@ class Reason(StrEnum):
 
 # What max_total_bytes may take, and what goes with it.
 _SOFT = {Reason.LAST, Reason.WITHIN, Reason.UNLIMITED}
-_FOLLOWS = {Reason.OVER_SIZE, Reason.PARENT}
+_FOLLOWS = {Reason.OVER_SIZE, Reason.GROUP, Reason.PARENT}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A checkpoint as planning sees it; `size` is what is stored of it, in bytes."""
+    """A checkpoint, or a `group`'s, as planning sees it.
+
+    `size` is what is stored of it, in bytes; `needs` are the keys of others that it is nothing
+    without: a checkpoint's parent, a group's members.
+    """
 
     id: str
     workload: str
     created: datetime
     size: int
-    parent: str | None = None
+    needs: tuple[str, ...] = ()
+    group: bool = False
     pinned: bool = False
     readable: bool = True
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others: a group may have the id of a member."""
+        return f"groups/{self.id}" if self.group else self.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +87,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`remove` is in an order in which nothing is ever left without its parent.
+    """`remove` is in an order in which nothing is ever left without what it needs.
 
     `over_bytes` is by how much `max_total_bytes` is exceeded though all went that may go; else 0.
     """
@@ -99,23 +110,24 @@ def plan(
     whatever the policy says. `max_total_bytes` goes before the other limits: it removes the oldest
     that nothing kept needs, again and again, until the rest fits.
     """
-    known = {c.id: c for c in sorted(checkpoints, key=_age)}
+    known = {c.key: c for c in sorted(checkpoints, key=_age)}
     kept = _by_rules(known, policy, now, protected)
     gone = dict.fromkeys(known.keys() - kept.keys(), Reason.EXPIRED)
-    parents = {c.id: c.parent for c in known.values()}
-    for parent in _ancestors(parents, kept):
-        if gone.pop(parent, None):
-            kept[parent] = Reason.PARENT
+    needs = {key: c.needs for key, c in known.items()}
+    of_groups = {key for i in kept if known[i].group for key in needs[i]}
+    for needed in _needed(needs, kept):
+        if gone.pop(needed, None):
+            kept[needed] = Reason.GROUP if needed in of_groups else Reason.PARENT
     over = _fit(known, kept, gone, policy.max_total_bytes)
     return Plan(
         keep=tuple(
-            Verdict(checkpoint=c, keep=True, reason=kept[c.id])
-            for c in reversed(tuple(known.values()))
-            if c.id in kept
+            Verdict(checkpoint=c, keep=True, reason=kept[key])
+            for key, c in reversed(known.items())
+            if key in kept
         ),
         remove=tuple(
             Verdict(checkpoint=known[i], keep=False, reason=gone[i])
-            for i in children_first(parents)
+            for i in children_first(needs)
             if i in gone
         ),
         over_bytes=over,
@@ -130,22 +142,22 @@ def _by_rules(
 ) -> dict[str, Reason]:
     workloads = defaultdict(list)
     for candidate in reversed(tuple(known.values())):
-        workloads[candidate.workload].append(candidate)
+        workloads[candidate.group, candidate.workload].append(candidate)
     kept = {}
-    for workload, newest_first in workloads.items():
-        rules = policy.workloads.get(workload, policy.keep)
+    for (group, workload), newest_first in workloads.items():
+        rules = policy.keep if group else policy.workloads.get(workload, policy.keep)
         readable = all(c.readable for c in newest_first)
         for rank, candidate in enumerate(newest_first):
             if candidate.pinned:
-                kept[candidate.id] = Reason.PINNED
+                kept[candidate.key] = Reason.PINNED
             elif candidate.id in protected:
-                kept[candidate.id] = Reason.PROTECTED
+                kept[candidate.key] = Reason.PROTECTED
             elif rank == 0:
-                kept[candidate.id] = Reason.NEWEST
+                kept[candidate.key] = Reason.NEWEST
             elif not readable:
-                kept[candidate.id] = Reason.UNREADABLE
+                kept[candidate.key] = Reason.UNREADABLE
             elif reason := _held_by(rules, rank, now - candidate.created):
-                kept[candidate.id] = reason
+                kept[candidate.key] = reason
     return kept
 
 
@@ -167,39 +179,44 @@ def _fit(
     if limit is None:
         return 0
     total = sum(known[i].size for i in kept)
-    children = Counter(known[i].parent for i in kept)
+    users = Counter(needed for i in kept for needed in known[i].needs)
     while total > limit:
-        leaf = next((i for i in known if kept.get(i) in _SOFT and not children[i]), None)
+        leaf = next((i for i in known if kept.get(i) in _SOFT and not users[i]), None)
         if leaf is None:
             return total - limit
         kept[leaf] = Reason.OVER_SIZE
-        # with it go the parents that were kept for it alone
-        while leaf is not None and not children[leaf] and kept.get(leaf) in _FOLLOWS:
-            reason = kept.pop(leaf)
-            gone[leaf] = Reason.EXPIRED if reason is Reason.PARENT else reason
-            total -= known[leaf].size
-            leaf = known[leaf].parent
-            children[leaf] -= 1
+        going = [leaf]
+        while going:  # with it go those that were kept for it alone
+            key = going.pop()
+            if users[key] or kept.get(key) not in _FOLLOWS:
+                continue
+            reason = kept.pop(key)
+            gone[key] = reason if reason is Reason.OVER_SIZE else Reason.EXPIRED
+            total -= known[key].size
+            users.subtract(known[key].needs)
+            going.extend(known[key].needs)
     return 0
 
 
-def children_first(parents: Mapping[str, str | None]) -> list[str]:
-    """The ids, each before its parent.
+def children_first(needs: Mapping[str, Collection[str]]) -> list[str]:
+    """The ids, each before what it needs.
 
     Times would not do: a child's host may have a clock that is behind its parent's.
     """
-    return sorted(parents, key=lambda i: len(_ancestors(parents, [i])), reverse=True)
+    return sorted(needs, key=lambda i: len(_needed(needs, [i])), reverse=True)
 
 
-def _ancestors(parents: Mapping[str, str | None], children: Iterable[str]) -> set[str]:
+def _needed(needs: Mapping[str, Collection[str]], users: Iterable[str]) -> set[str]:
+    """Everything known that these need, and what that needs."""
     found: set[str] = set()
-    for child in children:
-        parent = parents[child]
-        while parent is not None and parent in parents and parent not in found:
-            found.add(parent)
-            parent = parents[parent]
+    looking = list(users)
+    while looking:
+        for key in needs[looking.pop()]:
+            if key in needs and key not in found:
+                found.add(key)
+                looking.append(key)
     return found
 
 
 def _age(candidate: Candidate) -> tuple[datetime, str]:
-    return candidate.created, candidate.id
+    return candidate.created, candidate.key

@@ -17,7 +17,7 @@ from storage.errors import (
     StoreConfigError,
     StoreUnavailableError,
 )
-from storage.manifest import CheckpointManifest, workload_of
+from storage.manifest import CheckpointManifest, GroupManifest, workload_of
 from storage.objects import ObjectInfo
 from storage.pins import PIN
 from storage.retention import Candidate
@@ -45,11 +45,14 @@ class Survey:
     """A listing of the store, and the manifests that it led to.
 
     One of `checkpoints` that is not in `manifests` has a manifest that cannot be read: nobody knows
-    what it needs. A path is a prefix without its slash: `checkpoints/ID`, `images/ID`.
+    what it needs (a group may need all of its moment). A path is a prefix without its slash:
+    `checkpoints/ID`, `images/ID`.
     """
 
     checkpoints: dict[str, Place]  # those with a manifest, by checkpoint id
     manifests: dict[str, CheckpointManifest]
+    groups: dict[str, Place]  # those with a manifest, by checkpoint id
+    group_manifests: dict[str, GroupManifest]
     images: dict[str, Place]  # those with a manifest, by image id: 64 hex digits
     unpublished: dict[str, Place]  # by path: all of a checkpoint or image that has no manifest
     uploads: dict[str, Place]  # by path: each upload's own place, `images/ID/UPLOAD`
@@ -64,8 +67,15 @@ class Survey:
 
     def candidates(self) -> list[Candidate]:
         """The checkpoints, for planning; where a manifest cannot be read, the listing's time."""
+        moments = defaultdict[str, list[str]](list)
+        for i in self.checkpoints:
+            moments[i.rpartition("/")[2]].append(i)
         return [
-            _candidate(i, place, self.manifests.get(i)) for i, place in self.checkpoints.items()
+            *(_candidate(i, place, self.manifests.get(i)) for i, place in self.checkpoints.items()),
+            *(
+                _group(i, place, self.group_manifests.get(i), moments[i.rpartition("/")[2]])
+                for i, place in self.groups.items()
+            ),
         ]
 
 
@@ -73,12 +83,18 @@ def survey(archives: ArchiveStore) -> Survey:
     """List the store and read its manifests; what cannot be read is logged."""
     listed = {
         prefix: list(archives.objects.list(prefix))
-        for prefix in ("checkpoints/", "images/", "contexts/", "probe-")
+        for prefix in ("checkpoints/", "groups/", "images/", "contexts/", "probe-")
     }
     checkpoints = {i: p for i, p in _places(listed, "checkpoints/", 2).items() if _is_id(i)}
     images = _places(listed, "images/", 1)
     published = {i: p for i, p in checkpoints.items() if MANIFEST in p.names}
     published_images = {i: p for i, p in images.items() if MANIFEST in p.names}
+    groups = _places(listed, "groups/", 2).items()
+    published_groups = {i: p for i, p in groups if _is_id(i) and MANIFEST in p.names}
+    found_groups = {}
+    for group_id in published_groups:
+        with _logged(group_id):
+            found_groups[group_id] = archives.group(group_id)
     found = manifests(archives, published)
     uploads_named = {f"checkpoints/{i}": _named(m) for i, m in found.items()}
     for image_id in published_images:
@@ -92,6 +108,8 @@ def survey(archives: ArchiveStore) -> Survey:
     return Survey(
         checkpoints=published,
         manifests=found,
+        groups=published_groups,
+        group_manifests=found_groups,
         images=published_images,
         unpublished={path: p for path, p in places.items() if MANIFEST not in p.names},
         uploads={path: p for path, p in uploads.items() if UPLOAD.search(path)},
@@ -117,10 +135,9 @@ def manifests(archives: ArchiveStore, ids: Iterable[str]) -> dict[str, Checkpoin
     return found
 
 
-def parent_of(manifest: CheckpointManifest) -> str | None:
-    """The checkpoint that this one cannot be read without."""
-    parent: str | None = getattr(manifest, "parent", None)
-    return parent
+def needs_of(manifest: CheckpointManifest) -> tuple[str, ...]:
+    """The checkpoints that this one cannot be read without: its parent, whose needs it has too."""
+    return () if manifest.parent is None else (manifest.parent,)
 
 
 def _named(manifest: BaseModel) -> frozenset[str]:
@@ -161,7 +178,22 @@ def _candidate(checkpoint_id: str, place: Place, manifest: CheckpointManifest | 
         workload=workload_of(checkpoint_id),
         created=manifest.created if manifest else place.newest,
         size=place.size,
-        parent=parent_of(manifest) if manifest else None,
+        needs=needs_of(manifest) if manifest else (),
+        pinned=PIN in place.names,
+        readable=manifest is not None,
+    )
+
+
+def _group(
+    checkpoint_id: str, place: Place, manifest: GroupManifest | None, of_its_moment: list[str]
+) -> Candidate:
+    return Candidate(
+        id=checkpoint_id,
+        workload=workload_of(checkpoint_id),
+        created=manifest.created if manifest else place.newest,
+        size=place.size,
+        needs=manifest.members if manifest else tuple(of_its_moment),
+        group=True,
         pinned=PIN in place.names,
         readable=manifest is not None,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ from storage import (
     CheckpointNotFoundError,
     InUse,
     Keep,
+    KeyMissingError,
+    ManifestInvalidError,
     Pins,
     PruneReport,
     RetentionPolicy,
     children_first,
     member_checkpoint_id,
-    parent_of,
+    needs_of,
     parse_duration,
     prune,
     workload_of,
@@ -106,44 +109,73 @@ def with_labels(
 
 
 def remove_checkpoints(archives: ArchiveStore, records: Records, ids: Sequence[str]) -> None:
-    """Remove checkpoints by hand: all of them, or none when one is needed.
+    """Remove checkpoints by hand, groups with their members: all, or none if one is needed.
 
     Raises CheckpointNotFoundError, CheckpointNeededError.
     """
-    parents: dict[str, str | None] = {}
-    for checkpoint_id in ids:
-        if not archives.has_checkpoint(checkpoint_id):
-            raise CheckpointNotFoundError(checkpoint_id)
-        siblings = archives.checkpoints(workload_of(checkpoint_id))
-        family = {m.id: parent_of(m) for m in siblings}
-        _require_unneeded(archives, checkpoint_id, {i: family[i] for i in family if i not in ids})
-        _require_unused(records.live(), checkpoint_id, newest=siblings[0].id if siblings else "")
-        parents[checkpoint_id] = family.get(checkpoint_id)
-    for checkpoint_id in children_first(parents):
+    groups = [i for i in ids if archives.has_group(i)]
+    members = (m for group in groups for m in _members(archives, group))
+    alone = [i for i in ids if i not in groups]
+    going = tuple(dict.fromkeys([*alone, *members]))
+    for group in groups:
+        _require_unpinned(Pins(archives.objects, groups=True), group)
+        _require_unused(records.live(), group)
+    needs = {i: _needs(archives, records, i, {*going, *groups}) for i in going}
+    for group in groups:
+        archives.delete_group(group)
+        log.info("group's checkpoint removed", checkpoint=group)
+    for checkpoint_id in children_first(needs):
         archives.delete_checkpoint(checkpoint_id)
         log.info("checkpoint removed", checkpoint=checkpoint_id)
 
 
-def _require_unneeded(
-    archives: ArchiveStore, checkpoint_id: str, parents: Mapping[str, str | None]
-) -> None:
-    pin = Pins(archives.objects).get(checkpoint_id)
-    if pin is not None:
-        reason = f"it is pinned ({pin.reason})" if pin.reason else "it is pinned"
-        raise CheckpointNeededError(
-            checkpoint_id, reason, f"podferry checkpoints unpin {checkpoint_id}"
-        )
-    for child, parent in parents.items():
-        if parent == checkpoint_id:
+def _members(archives: ArchiveStore, group: str) -> Iterator[str]:
+    """What is there of a group; of one that cannot be read, nothing."""
+    with suppress(ManifestInvalidError, KeyMissingError):
+        yield from filter(archives.has_checkpoint, archives.group(group).members)
+
+
+def _needs(
+    archives: ArchiveStore, records: Records, checkpoint_id: str, going: Collection[str]
+) -> tuple[str, ...]:
+    """What a checkpoint needs, when all that needs it goes too; else it is an error."""
+    if not archives.has_checkpoint(checkpoint_id):
+        raise CheckpointNotFoundError(checkpoint_id)
+    siblings = archives.checkpoints(workload_of(checkpoint_id))
+    newest = siblings[0].id if siblings else ""
+    family = {manifest.id: manifest for manifest in siblings}
+    _require_unpinned(Pins(archives.objects), checkpoint_id)
+    group = _group_of(archives, family.get(checkpoint_id))
+    if group and group not in going:
+        reason, command = f"it is a part of {group}", f"podferry checkpoints rm {group}"
+        raise CheckpointNeededError(checkpoint_id, reason, command)
+    for child, manifest in family.items():
+        if checkpoint_id in needs_of(manifest) and child not in going:
             raise CheckpointNeededError(
                 checkpoint_id,
                 f"{child} cannot be read without it",
                 f"podferry checkpoints rm {child} {checkpoint_id}",
             )
+    _require_unused(records.live(), checkpoint_id, newest=newest)
+    return needs_of(family[checkpoint_id]) if checkpoint_id in family else ()
 
 
-def _require_unused(live: Iterable[Workflow], checkpoint_id: str, *, newest: str) -> None:
-    """Nothing under way may name it, or take it for the parent of the checkpoint it makes."""
+def _group_of(archives: ArchiveStore, manifest: CheckpointManifest | None) -> str:
+    group = manifest.group if manifest else ""
+    return group if archives.has_group(group) else ""
+
+
+def _require_unpinned(pins: Pins, checkpoint_id: str) -> None:
+    pin = pins.get(checkpoint_id)
+    if pin is not None:
+        reason = f"it is pinned ({pin.reason})" if pin.reason else "it is pinned"
+        raise CheckpointNeededError(
+            checkpoint_id, reason, f"podferry checkpoints unpin {checkpoint_id}"
+        )
+
+
+def _require_unused(live: Iterable[Workflow], checkpoint_id: str, *, newest: str = "") -> None:
+    """Nothing under way may name it, or take it, the newest, for a parent of what it makes."""
     workload = workload_of(checkpoint_id)
     for workflow in live:
         builds_on_it = workload in workflow.containers and checkpoint_id == newest

@@ -27,6 +27,7 @@ from podferry.cli.parse import parse_age, parse_size
 from storage import (
     ArchiveDamagedError,
     CheckpointManifest,
+    GroupManifest,
     Keep,
     Pin,
     PruneEntry,
@@ -72,11 +73,20 @@ def ls(
     """List the checkpoints in the store, newest first."""
     with open_client(redis, store) as client:
         found = client.checkpoints.ls(workload)
+        groups = client.checkpoints.groups(workload)
         pins = client.checkpoints.pins([manifest.id for manifest in found])
+        group_pins = client.checkpoints.pins([group.id for group in groups], groups=True)
     if output is not Output.TABLE:
-        print_records([_record(m, pins.get(m.id)) for m in found], output)
+        records = [_group_record(g, group_pins.get(g.id)) for g in groups]
+        print_records([*records, *(_record(m, pins.get(m.id)) for m in found)], output)
         return
     rows = [
+        (
+            *(g.id, g.host, moment(g.created), f"{len(g.members)} containers", "", ""),
+            "pinned" if g.id in group_pins else "",
+        )
+        for g in groups
+    ] + [
         (
             *(m.id, m.host or "imported", moment(m.created)),
             *(size(m.tar_bytes), size(m.stored_bytes)),
@@ -112,6 +122,10 @@ def show(
 ) -> None:
     """Show what is known of a checkpoint."""
     with open_client(redis, store) as client:
+        if made := client.checkpoints.group(checkpoint):
+            pin = client.checkpoints.pins([checkpoint], groups=True).get(checkpoint)
+            _show_group(made, pin, output)
+            return
         manifest = client.checkpoints.show(checkpoint)
         pin = client.checkpoints.pins([checkpoint]).get(checkpoint)
     if output is not Output.TABLE:
@@ -132,8 +146,12 @@ def verify(
     Exit code: 0 it is; 1 it is damaged, or could not be read.
     """
     with open_client(redis, store) as client, _progress("verified") as progress:
+        made = client.checkpoints.group(checkpoint)
         try:
-            read = client.checkpoints.verify(checkpoint, progress=progress).tar_bytes
+            read = sum(
+                client.checkpoints.verify(one, progress=progress).tar_bytes
+                for one in (made.members if made else (checkpoint,))
+            )
         except ArchiveDamagedError as error:
             if output is Output.TABLE:
                 raise
@@ -321,6 +339,26 @@ def _row(what: str, entry: PruneEntry) -> tuple[str, ...]:
 def _record(manifest: CheckpointManifest, pin: Pin | None) -> dict[str, object]:
     record = manifest.model_dump(mode="json", exclude=PRIVATE)
     return {**record, "pin": pin.model_dump(mode="json") if pin else None}
+
+
+def _group_record(group: GroupManifest, pin: Pin | None) -> dict[str, object]:
+    record = group.model_dump(mode="json", exclude={"pod", "networks"})
+    return {**record, "pin": pin.model_dump(mode="json") if pin else None}
+
+
+def _show_group(group: GroupManifest, pin: Pin | None, output: Output) -> None:
+    if output is not Output.TABLE:
+        print_records(_group_record(group, pin), output)
+        return
+    rows = [
+        (group.kind, group.workload),
+        ("taken", moment(group.created)),
+        ("host", group.host),
+        *(("checkpoint", member) for member in group.members),
+    ]
+    if pin:
+        rows.append(("pinned", pin.reason or "yes"))
+    print_table(group.id, ("", ""), rows)
 
 
 def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[str, str]]:

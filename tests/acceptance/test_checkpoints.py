@@ -20,7 +20,7 @@ from tasks.models import now
 from tests.acceptance.typing_in import Done, Run, complaint
 from tests.services import redis_server
 from tests.unit.runtime.test_exported import tar
-from tests.unit.storage.samples import SECRET, noise, store_checkpoint
+from tests.unit.storage.samples import SECRET, noise, store_checkpoint, store_group
 from workers.settings import Settings
 
 pytestmark = pytest.mark.integration
@@ -222,3 +222,26 @@ def test_a_control_worker_prunes_by_itself(place: Place) -> None:
     assert worker.returncode == 0, log
     assert f"removed checkpoint {place.web[1].id} (expired)" in log
     assert "Traceback" not in log
+
+
+def test_a_group_is_handled_as_one(place: Place, tmp_path: Path) -> None:
+    new, old = (
+        store_group(place.archives, "shop", "db", "api", created=now() - n * DAY) for n in range(2)
+    )
+    listed = place.json("ls", "shop")
+    assert [(line["id"], line["members"]) for line in listed] == [
+        (group.id, list(group.members)) for group in (new, old)
+    ]
+    assert "2 containers" in place.succeed("ls")
+    assert place.json("show", old.id)["kind"] == "project"
+    assert all(member in place.succeed("show", old.id) for member in old.members)
+    assert f"{old.id}: OK" in place.succeed("verify", old.id)
+    refused = complaint(place.run("export", old.id, str(tmp_path / "shop.tar")))
+    assert old.members[0] in refused
+    place.succeed("pin", old.id)
+    assert place.json("show", old.id)["pin"]
+    place.succeed("unpin", old.id)
+    assert f"rm {old.id}" in complaint(place.run("rm", old.members[0], "--yes"))
+    place.succeed("rm", old.id, "--yes")
+    assert place.archives.groups() == [new]
+    assert not set(old.members) & set(place.ids())

@@ -25,7 +25,7 @@ from tasks.errors import CheckpointNeededError, InvalidRequestError
 from tasks.models import now
 from tasks.records import Records
 from tests.unit.runtime.test_exported import CONFIG, tar
-from tests.unit.storage.samples import noise, store_checkpoint
+from tests.unit.storage.samples import noise, store_checkpoint, store_group
 from workers.settings import Settings
 
 RAW = noise(300_000)
@@ -149,3 +149,26 @@ def test_prune_goes_by_the_settings_or_what_is_given(
     assert len(rehearsed.removed) == 3
     assert len(checkpoints.prune().removed) == 2
     assert len(checkpoints.ls()) == 2
+
+
+def test_a_group_is_shown_and_pinned_as_one(
+    checkpoints: Checkpoints, archives: ArchiveStore
+) -> None:
+    groups = [
+        store_group(archives, "shop", "db", "web", created=now() - timedelta(days=age))
+        for age in range(3)
+    ]
+    assert checkpoints.groups() == groups
+    assert checkpoints.groups("other") == []
+    assert checkpoints.group(groups[0].id) == groups[0]
+    assert checkpoints.group(groups[0].members[0]) is None
+    with pytest.raises(InvalidRequestError, match=groups[0].members[0]):
+        next(checkpoints.read(groups[0].id))
+    checkpoints.pin(groups[2].id, reason="audit")
+    assert set(checkpoints.pins([g.id for g in groups], groups=True)) == {groups[2].id}
+    checkpoints.prune(RetentionPolicy(keep=Keep(last=1)))
+    assert checkpoints.groups() == [groups[0], groups[2]]
+    assert len(checkpoints.ls("db")) == len(checkpoints.ls("web")) == 2
+    checkpoints.unpin(groups[2].id)
+    checkpoints.prune(RetentionPolicy(keep=Keep(last=1)))
+    assert [m.group for m in checkpoints.ls()] == [groups[0].id] * 2

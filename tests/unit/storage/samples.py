@@ -9,12 +9,14 @@ from storage import (
     Archive,
     ArchiveStore,
     CheckpointManifest,
+    GroupManifest,
     ImageRef,
     Key,
     MemoryObjectStore,
     ObjectInfo,
     StaticKeyring,
     StoreUnavailableError,
+    member_checkpoint_id,
     new_archive_prefix,
     new_checkpoint_id,
 )
@@ -59,6 +61,28 @@ def store_checkpoint(
     manifest = manifest_of(archive, checkpoint_id, created=created)
     store.publish(manifest)
     return manifest
+
+
+def store_group(
+    store: ArchiveStore, workload: str = "shop", *members: str, created: datetime = NOON
+) -> GroupManifest:
+    """A group's checkpoint, with one of each of its members."""
+    group_id = new_checkpoint_id(workload, created)
+    for name in members:
+        member_id = member_checkpoint_id(group_id, name)
+        archive = store.write(new_archive_prefix(f"checkpoints/{member_id}"), [b"state"])
+        made = manifest_of(archive, member_id, created=created)
+        store.publish(made.model_copy(update={"group": group_id}))
+    group = GroupManifest(
+        id=group_id,
+        workload=workload,
+        kind="project",
+        created=created,
+        host="alpha",
+        members=tuple(member_checkpoint_id(group_id, name) for name in members),
+    )
+    store.publish_group(group)
+    return group
 
 
 class AgedObjectStore(MemoryObjectStore):

@@ -12,6 +12,7 @@ from storage import (
     UNENCRYPTED,
     ArchiveStore,
     CheckpointManifest,
+    GroupManifest,
     InUse,
     Keep,
     ObjectInfo,
@@ -22,7 +23,13 @@ from storage import (
     new_checkpoint_id,
     prune,
 )
-from tests.unit.storage.samples import NOON, AgedObjectStore, manifest_of, store_checkpoint
+from tests.unit.storage.samples import (
+    NOON,
+    AgedObjectStore,
+    manifest_of,
+    store_checkpoint,
+    store_group,
+)
 
 DAY = timedelta(days=1)
 OLD = timedelta(hours=25)
@@ -42,6 +49,11 @@ class Store:
 
     def checkpoint(self, days_old: float, workload: str = "web") -> CheckpointManifest:
         return store_checkpoint(self.archives, workload, created=NOON - days_old * DAY)
+
+    def group(self, days_old: float) -> GroupManifest:
+        return store_group(
+            self.archives, "shop", "db", "web", created=NOON - timedelta(days=days_old)
+        )
 
     def dead_upload(self, workload: str = "web") -> str:
         """Parts of a checkpoint without a manifest; by now old."""
@@ -328,3 +340,73 @@ def test_another_who_prunes_at_the_same_time_does_no_harm(
     store.prune(LAST)
     assert len(rivals[0].removed) == 1
     assert store.archives.checkpoints() == [new]
+
+
+def test_a_group_goes_before_its_members(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = store.group(0), store.group(1)
+    deleted: list[str] = []
+
+    def noted(key: str) -> None:
+        deleted.append(key)
+        AgedObjectStore.delete(store.objects, key)
+
+    monkeypatch.setattr(store.objects, "delete", noted)
+    report = store.prune(LAST)
+    assert removed(report) == {
+        ("group", old.id, Reason.EXPIRED),
+        *(("checkpoint", member, Reason.EXPIRED) for member in old.members),
+    }
+    assert deleted[0] == f"groups/{old.id}/manifest.json"
+    assert store.archives.groups() == [new]
+    assert not [key for key in store.stored() if key.split("/")[2] == old.id.split("/")[1]]
+
+
+def test_a_pinned_group_keeps_its_members(store: Store) -> None:
+    store.group(0)
+    old = store.group(1)
+    Pins(store.objects, groups=True).set(old.id, reason="", now=NOON)
+    report = store.prune(LAST)
+    assert report.removed == ()
+    assert {e.id for e in report.kept if e.reason is Reason.GROUP} == set(old.members)
+
+
+def test_a_group_that_cannot_be_read_keeps_what_is_of_its_moment(store: Store) -> None:
+    broken = store.group(1)
+    store.objects.put(f"groups/{broken.id}/manifest.json", b"{}")
+    store.group(0)
+    report = store.prune(LAST)
+    assert report.removed == ()
+    assert {e.id for e in report.kept if e.reason is Reason.GROUP} == set(broken.members)
+
+
+def test_what_became_a_part_of_a_group_meanwhile_is_left(store: Store) -> None:
+    store.group(0)
+    late = store.group(1)
+    store.archives.delete_group(late.id)
+    asked: list[InUse] = []
+
+    def publishes_at_the_second_question() -> InUse:
+        asked.append(InUse())
+        if len(asked) == 2:
+            store.archives.publish_group(late)
+        return asked[-1]
+
+    report = store.prune(LAST, in_use=publishes_at_the_second_question)
+    assert report.removed == ()
+    assert {entry.id for entry in report.left} == set(late.members)
+
+
+def test_the_members_of_a_group_that_is_left_are_left_too(store: Store) -> None:
+    store.group(0)
+    old = store.group(1)
+    asked: list[InUse] = []
+
+    def pins_at_the_second_question() -> InUse:
+        asked.append(InUse())
+        if len(asked) == 2:
+            Pins(store.objects, groups=True).set(old.id, reason="", now=NOON)
+        return asked[-1]
+
+    report = store.prune(LAST, in_use=pins_at_the_second_question)
+    assert report.removed == ()
+    assert {entry.id for entry in report.left} == {old.id, *old.members}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,10 +33,15 @@ def candidate(
         workload=name.partition("/")[0],
         created=NOON - days_old * DAY,
         size=size,
-        parent=parent,
+        needs=(parent,) if parent else (),
         pinned=pinned,
         readable=readable,
     )
+
+
+def group(name: str, days_old: float, *members: str, **fields: Any) -> Candidate:  # noqa: ANN401
+    made = candidate(name, days_old, size=1, **fields)
+    return replace(made, needs=members, group=True)
 
 
 def days(*ages: int) -> list[Candidate]:
@@ -42,11 +49,11 @@ def days(*ages: int) -> list[Candidate]:
 
 
 def reasons(made: Plan) -> dict[str, Reason]:
-    return {v.checkpoint.id: v.reason for v in (*made.keep, *made.remove)}
+    return {v.checkpoint.key: v.reason for v in (*made.keep, *made.remove)}
 
 
 def removed(made: Plan) -> list[str]:
-    return [v.checkpoint.id for v in made.remove]
+    return [v.checkpoint.key for v in made.remove]
 
 
 def test_without_limits_everything_stays() -> None:
@@ -135,6 +142,42 @@ def test_a_parent_kept_for_one_that_bytes_took_goes_with_it() -> None:
     assert reasons(made)["web/full"] is Reason.EXPIRED
 
 
+def test_a_group_that_is_kept_keeps_its_members_and_goes_before_them() -> None:
+    old, new = candidate("db/1", 1), candidate("db/0")
+    groups = [group("shop/1", 1, old.key), group("shop/0", 0, new.key)]
+    made = plan([old, new, *groups], RetentionPolicy(keep=Keep(last=1)), now=NOON)
+    assert removed(made) == ["groups/shop/1", "db/1"]
+    assert reasons(made)["groups/shop/0"] is Reason.NEWEST
+    pinned = [replace(groups[0], pinned=True), groups[1]]
+    made = plan([old, new, *pinned], RetentionPolicy(keep=Keep(last=1)), now=NOON)
+    assert removed(made) == []
+    assert reasons(made)["db/1"] is Reason.GROUP
+
+
+def test_a_member_s_parent_is_kept_for_the_group() -> None:
+    chain = [candidate("db/2", 2), candidate("db/1", 1, parent="db/2"), candidate("db/0")]
+    made = plan([*chain, group("shop/1", 1, "db/1")], RetentionPolicy(keep=Keep(last=1)), now=NOON)
+    assert reasons(made)["db/1"] is Reason.GROUP
+    assert reasons(made)["db/2"] is Reason.PARENT
+
+
+def test_bytes_take_a_group_with_the_members_that_were_kept_for_it() -> None:
+    found = [candidate("db/1", 1), candidate("db/0"), group("shop/1", 2, "db/1")]
+    policy = RetentionPolicy(keep=Keep(within=3 * DAY), max_total_bytes=10)
+    made = plan([*found, group("shop/0", 0)], policy, now=NOON)
+    assert removed(made) == ["groups/shop/1", "db/1"]
+
+
+def test_a_container_may_be_called_as_its_group() -> None:
+    found = [candidate("shop/0"), candidate("shop/1", 1), group("shop/1", 1, "shop/1")]
+    made = plan(found, RetentionPolicy(keep=Keep(last=1)), now=NOON)
+    assert reasons(made) == {
+        "shop/0": Reason.NEWEST,
+        "shop/1": Reason.GROUP,
+        "groups/shop/1": Reason.NEWEST,
+    }
+
+
 def test_what_cannot_be_read_keeps_its_workload() -> None:
     broken = candidate("web/2", 2, readable=False)
     other = [candidate("db/0", 0), candidate("db/1", 1)]
@@ -151,7 +194,7 @@ def test_nothing_is_kept_of_nothing() -> None:
 
 @st.composite
 def stores(draw: st.DrawFn) -> list[Candidate]:
-    """Some workloads with chains, also with parents that are missing or much younger."""
+    """Groups, and workloads with chains, also with parents that are missing or much younger."""
     found: list[Candidate] = []
     for number in range(draw(st.integers(0, 14))):
         workload = draw(st.sampled_from(["web", "db", "x"]))
@@ -165,6 +208,12 @@ def stores(draw: st.DrawFn) -> list[Candidate]:
             readable=draw(st.sampled_from([True] * 9 + [False])),
         )
         found.append(made)
+    loose = [c.id for c in found]
+    for number in range(draw(st.integers(0, 4))):
+        members = [loose.pop() for _ in range(min(len(loose), draw(st.integers(0, 3))))]
+        pinned, age = draw(st.booleans()), draw(st.integers(0, 20))
+        workload = draw(st.sampled_from(["shop", "web"]))  # a container's name, too
+        found.append(group(f"{workload}/{number:02}", age, *members, "x/gone", pinned=pinned))
     return found
 
 
@@ -189,16 +238,16 @@ def test_plans_keep_their_promises(
     protected = set(data.draw(st.lists(st.sampled_from(ids)))) if ids else set()
     made = plan(store, policy, now=NOON, protected=protected)
     kept, gone = ([v.checkpoint for v in part] for part in (made.keep, made.remove))
-    kept_ids = {c.id for c in kept}
+    kept_ids = {c.key for c in kept}
 
     assert sorted([*kept, *gone], key=ids_of) == sorted(store, key=ids_of)
     assert not any(c.pinned or c.id in protected or not c.readable for c in gone)
-    assert not {c.id for c in gone} & {c.parent for c in kept}
-    for workload in {c.workload for c in store}:
-        newest = max((c for c in store if c.workload == workload), key=age_of)
-        assert newest.id in kept_ids
+    assert not {c.key for c in gone} & {needed for c in kept for needed in c.needs}
+    for kind in {kind_of(c) for c in store}:
+        newest = max((c for c in store if kind_of(c) == kind), key=age_of)
+        assert newest.key in kept_ids
     for index, child in enumerate(gone):  # a removal that is killed leaves no child alone
-        assert child.parent not in {c.id for c in gone[:index]}
+        assert not set(child.needs) & {c.key for c in gone[:index]}
 
     shuffled = random.Random(data.draw(st.integers())).sample(store, len(store))  # noqa: S311
     assert plan(shuffled, policy, now=NOON, protected=protected) == made
@@ -215,43 +264,37 @@ def test_bytes_fit_or_it_is_said_by_how_much_not(
         assert Reason.OVER_SIZE not in {v.reason for v in made.remove}
         return
     assert made.over_bytes == max(0, total - policy.max_total_bytes)
-    needed = {v.checkpoint.parent for v in made.keep}
+    needed = {needed for v in made.keep for needed in v.checkpoint.needs}
     if made.over_bytes:  # then nothing more could go
-        assert all(v.reason in EXEMPT or v.checkpoint.id in needed for v in made.keep)
+        assert all(v.reason in EXEMPT or v.checkpoint.key in needed for v in made.keep)
 
 
 @given(store=stores(), policy=policies)
 def test_the_last_are_kept_and_what_bytes_took_was_older_than_what_they_left(
     store: list[Candidate], policy: RetentionPolicy
 ) -> None:
-    flat = [candidate_without_parent(c) for c in store]
+    flat = [replace(c, needs=()) for c in store]
     made = plan(flat, policy, now=NOON)
-    taken = {v.checkpoint.id for v in made.remove if v.reason is Reason.OVER_SIZE}
+    taken = {v.checkpoint.key for v in made.remove if v.reason is Reason.OVER_SIZE}
     left = [v.checkpoint for v in made.keep if v.reason not in EXEMPT]
-    for victim in (c for c in flat if c.id in taken):
+    for victim in (c for c in flat if c.key in taken):
         assert all(age_of(victim) < age_of(c) for c in left)
-    kept = {v.checkpoint.id for v in made.keep}
-    for workload in {c.workload for c in flat}:
-        rules = policy.workloads.get(workload, policy.keep)
-        own = sorted((c for c in flat if c.workload == workload), key=age_of, reverse=True)
+    kept = {v.checkpoint.key for v in made.keep}
+    for kind in {kind_of(c) for c in flat}:
+        is_group, workload = kind
+        rules = policy.keep if is_group else policy.workloads.get(workload, policy.keep)
+        own = sorted((c for c in flat if kind_of(c) == kind), key=age_of, reverse=True)
         held = own if rules == Keep() else own[: rules.last or 0]
-        assert all(c.id in kept | taken for c in held)
-
-
-def candidate_without_parent(c: Candidate) -> Candidate:
-    return Candidate(
-        id=c.id,
-        workload=c.workload,
-        created=c.created,
-        size=c.size,
-        pinned=c.pinned,
-        readable=c.readable,
-    )
+        assert all(c.key in kept | taken for c in held)
 
 
 def ids_of(c: Candidate) -> str:
-    return c.id
+    return c.key
+
+
+def kind_of(c: Candidate) -> tuple[bool, str]:
+    return c.group, c.workload
 
 
 def age_of(c: Candidate) -> tuple[datetime, str]:
-    return c.created, c.id
+    return c.created, c.key

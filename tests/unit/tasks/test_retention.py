@@ -28,7 +28,7 @@ from tasks.models import Kind, Outcome, Workflow, new_workflow, now
 from tasks.records import Records
 from tasks.retention import in_use, remove_checkpoints, run_retention, take_turn
 from tasks.step import end
-from tests.unit.storage.samples import manifest_of, store_checkpoint
+from tests.unit.storage.samples import manifest_of, store_checkpoint, store_group
 from tests.unit.tasks.world import World
 
 DAY = timedelta(days=1)
@@ -190,3 +190,44 @@ def test_the_parts_of_a_checkpoint_under_way_are_no_orphans(
     assert report.removed == ()
     archives.publish(manifest_of(archive, checkpoint_id))
     assert [entry.reason for entry in run(archives, records).kept] == [Reason.PROTECTED]
+
+
+def test_rm_takes_a_group_with_its_members_or_not_at_all(
+    archives: ArchiveStore, records: Records
+) -> None:
+    new = store_group(archives, "shop", "db", "web", created=now())
+    old = store_group(archives, "shop", "db", "web", created=now() - DAY)
+    with pytest.raises(CheckpointNeededError, match=f"podferry checkpoints rm {old.id}"):
+        remove_checkpoints(archives, records, [old.members[0]])
+    Pins(archives.objects, groups=True).set(old.id, reason="", now=now())
+    with pytest.raises(CheckpointNeededError, match=f"podferry checkpoints unpin {old.id}"):
+        remove_checkpoints(archives, records, [old.id])
+    Pins(archives.objects, groups=True).remove(old.id)
+    Pins(archives.objects).set(old.members[1], reason="", now=now())
+    with pytest.raises(CheckpointNeededError, match=f"unpin {old.members[1]}"):
+        remove_checkpoints(archives, records, [old.id])
+    Pins(archives.objects).remove(old.members[1])
+    remove_checkpoints(archives, records, [old.id])
+    assert archives.groups() == [new]
+    assert {m.id for m in archives.checkpoints()} == set(new.members)
+
+
+def test_rm_takes_a_group_that_cannot_be_read_and_then_its_members(
+    archives: ArchiveStore, records: Records
+) -> None:
+    broken = store_group(archives, "shop", "db", created=now())
+    archives.objects.put(f"groups/{broken.id}/manifest.json", b"{}")
+    remove_checkpoints(archives, records, [broken.id])
+    assert archives.has_checkpoint(broken.members[0])
+    remove_checkpoints(archives, records, broken.members)
+    assert list(archives.objects.list("")) == []
+
+
+def test_rm_refuses_a_group_that_a_workflow_restores(
+    archives: ArchiveStore, records: Records
+) -> None:
+    group = store_group(archives, "shop", "db", created=now())
+    workflow = live(records, Kind.RESTORE, "shop", group.id)
+    with pytest.raises(CheckpointNeededError, match=f"podferry status {workflow.id}"):
+        remove_checkpoints(archives, records, [group.id])
+    assert archives.groups() == [group]
