@@ -152,6 +152,11 @@ class CheckpointManifest(CheckpointDraft):
         return self.archive.raw_size if self.rebuilt_bytes is None else self.rebuilt_bytes
 
     @property
+    def stored_bytes(self) -> int:
+        """What it takes in the store, besides what others keep there for it."""
+        return self.archive.size + (self.pages.index.size if self.pages else 0)
+
+    @property
     def base(self) -> BaseRef | None:
         """What the next checkpoint can be told apart from, if this one was stored for that."""
         if self.pages is None or len(self.chain) >= CHAIN_LIMIT:

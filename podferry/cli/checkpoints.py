@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from podferry.cli.common import (
     FAILED,
@@ -90,7 +89,7 @@ def ls(
     ] + [
         (
             *(m.id, m.host or "imported", moment(m.created)),
-            *(size(m.tar_bytes), size(m.archive.size)),
+            *(size(m.tar_bytes), size(m.stored_bytes)),
             m.parent or "",
             "pinned" if m.id in pins else "",
         )
@@ -363,7 +362,7 @@ def _show_group(group: GroupManifest, pin: Pin | None, output: Output) -> None:
 
 
 def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[str, str]]:
-    archive, image = manifest.archive, manifest.image
+    image = manifest.image
     yield "workload", manifest.workload
     yield "taken", moment(manifest.created)
     yield "host", manifest.host or "imported"
@@ -371,7 +370,7 @@ def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[st
     yield "image", f"{image.name} ({'in the store' if image.archived else 'not in the store'})"
     yield "image id", image.id
     yield "volumes", ", ".join(manifest.volumes) or "-"
-    yield "size", f"{size(manifest.tar_bytes)}, stored as {size(archive.size)}"
+    yield "size", f"{size(manifest.tar_bytes)}, stored as {size(manifest.stored_bytes)}"
     if manifest.chain:
         needed = sum(needed.size for needed in manifest.chain)
         what = f"what changed since {manifest.parent}" if manifest.parent else "what changed"
@@ -403,6 +402,8 @@ def _opened(file: str) -> Iterator[BufferedReader]:
 @contextmanager
 def _progress(verb: str) -> Iterator[Progress]:
     """On a terminal, a line on standard error that tells how many bytes have passed."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda _: None

@@ -15,7 +15,6 @@ from podferry.cli.common import (
     RedisOption,
     StoreOption,
     open_client,
-    print_records,
 )
 from podferry.cli.follow import finish
 from podferry.cli.parse import parse_age, parse_mount, parse_pairs, parse_port, parse_size
@@ -98,13 +97,17 @@ def checkpoint(
     redis: RedisOption = None,
 ) -> None:
     """Checkpoint a container, compose project or pod into the store; it goes on running."""
-    if every:
-        if stop or full:
-            raise InvalidRequestError("--every goes with neither --stop nor --full")
-        _schedule(name, host, every, output, redis)
-        return
-    kind = Increment.AUTO if incremental else Increment.NONE
+    if every and (stop or full):
+        raise InvalidRequestError("--every goes with neither --stop nor --full")
+    interval = None if every == "off" else parse_age("--every", every)
+    kind = Increment.AUTO if incremental or every else Increment.NONE
     with open_client(redis) as client:
+        if every == "off":
+            client.checkpoint_every(name, None)
+            typer.echo(f"{name}: no more checkpoints by schedule", err=True)
+            return
+        if interval is not None:
+            client.checkpoint_every(name, interval, host=host)
         workflow = client.checkpoint(
             name,
             host=host,
@@ -113,18 +116,6 @@ def checkpoint(
             deadline_seconds=deadline,
         )
         finish(client, workflow, detach=detach, output=output)
-
-
-def _schedule(name: str, host: str | None, every: str, output: Output, redis: str | None) -> None:
-    with open_client(redis) as client:
-        interval = None if every == "off" else parse_age("--every", every)
-        schedule = client.checkpoint_every(name, interval, host=host)
-    if output is not Output.TABLE:
-        print_records(schedule or {"workload": name, "every": None}, output)
-    elif schedule is None:
-        typer.echo(f"{name}: no more checkpoints by schedule")
-    else:
-        typer.echo(f"{schedule.workload}: a checkpoint every {every}, the first one now")
 
 
 def restore(

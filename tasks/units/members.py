@@ -76,14 +76,28 @@ def incoming(step: Step) -> Iterator[Incoming]:
             along = archives.follow(
                 draft.id, prefix, alive=alive, chain=draft.chain, progress=step.progress
             )
-            yield Incoming(draft=draft, chunks=along)
+            yield Incoming(draft=draft, chunks=_permitted(step, along))
         return
     found = manifests(step)
     before, total = 0, sum(manifest.tar_bytes for manifest in found)
     for manifest in found:
         chunks = step.read_checkpoint(manifest, before=before, total=total)
-        yield Incoming(draft=manifest, chunks=chunks)
+        yield Incoming(draft=manifest, chunks=_permitted(step, chunks))
         before += manifest.tar_bytes
+
+
+def _permitted(step: Step, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Hold the end back until the record is asked: what has no end, no engine brings back to life.
+
+    So a worker that slept while its step was given to another cannot make a second copy run.
+    """
+    last = b""
+    for chunk in chunks:
+        if last:
+            yield last
+        last = chunk
+    step.fence()
+    yield last
 
 
 def volumes_of(found: Iterable[CheckpointDraft]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ ATTEMPTS = 5
 def finish(step: Step) -> Result:
     """Remove the source's stopped containers and the volumes that moved with them."""
     runtime, source = engine(step), source_facts(step.workflow)
+    step.await_earlier()  # the checkpoint may still be putting its things away
 
     def remove() -> tuple[str, ...]:
         for member in source.members:

@@ -8,6 +8,7 @@ import pytest
 
 from storage import ArchiveStore, CheckpointManifest, KeyFile, open_objects
 from tests.acceptance.console import blocks
+from tests.unit.storage.chains import store_chain, tar_of
 from tests.unit.storage.samples import noise, store_checkpoint
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "archives.md"
@@ -36,6 +37,18 @@ def test_it_reads_a_checkpoint(tmp_path: Path, stored: CheckpointManifest) -> No
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == RAW
+
+
+def test_it_reads_an_incremental_one(tmp_path: Path, stored: CheckpointManifest) -> None:
+    archives = ArchiveStore(
+        open_objects((tmp_path / "store").as_uri()), keys=KeyFile(tmp_path / "keys.json")
+    )
+    last = store_chain(archives, 3, workload="db")[-1]
+
+    done = read(tmp_path, last.id)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == tar_of(2)
 
 
 def test_it_fails_on_a_damaged_one(tmp_path: Path, stored: CheckpointManifest) -> None:
