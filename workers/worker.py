@@ -23,6 +23,7 @@ from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry
+from workers.allocator import give_large_blocks_back
 from workers.canary import CanaryWatch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
@@ -44,6 +45,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     if settings.host is None and not control:
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
     configure_logging(settings.log_level)
+    give_large_blocks_back()
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
