@@ -7,7 +7,6 @@ from io import BufferedReader
 from pathlib import Path
 
 from podferry.files import new_file
-from runtime import ExportReader
 from storage import (
     ArchiveDamagedError,
     ArchiveStore,
@@ -26,8 +25,6 @@ from storage.transfer import Progress
 from tasks.errors import InvalidRequestError
 from tasks.models import now
 from tasks.records import Records
-from tasks.retention import remove_checkpoints, run_retention
-from tasks.units.surroundings import records as dumped
 from workers.settings import Settings
 
 
@@ -106,6 +103,8 @@ class Checkpoints:
         It is restored under the workload's name. ``name`` is how errors call the file. Raises
         NotACheckpointError, InvalidRequestError when ``workload`` is no name for a container.
         """
+        from runtime import ExportReader  # which knows engines; listing needs none of that
+
         taken = now()
         try:
             checkpoint_id = new_checkpoint_id(workload, taken)
@@ -130,7 +129,7 @@ class Checkpoints:
             image=image,
             spec=spec.model_dump(mode="json"),
             volumes=tuple(m.source for m in spec.mounts if m.type == "volume"),
-            networks=dumped(found.networks),
+            networks=tuple(network.model_dump(mode="json") for network in found.networks),
             archive=archive,
             imported=Imported(container=found.spec.name, unknown=found.unknown),
         )
@@ -149,10 +148,14 @@ class Checkpoints:
 
     def rm(self, ids: Sequence[str]) -> None:
         """Remove checkpoints: all of them, or none. Raises CheckpointNeededError."""
+        from tasks.retention import remove_checkpoints
+
         remove_checkpoints(self._archives, self._records, ids)
 
     def prune(self, policy: RetentionPolicy | None = None, *, dry_run: bool = False) -> PruneReport:
         """Remove what the policy does not keep, and orphans; by default the settings' policy."""
+        from tasks.retention import run_retention
+
         return run_retention(
             self._archives,
             self._records,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podferry.checkpoints import Checkpoints
-from runtime import BuildSpec, Finding, RunSpec, build_context, containerfile_name
+from runtime import BuildSpec, Finding, RunSpec
 from storage import (
     CheckpointManifest,
     CheckpointNotFoundError,
@@ -20,8 +20,6 @@ from storage import (
     new_checkpoint_id,
     workload_of,
 )
-from tasks import control
-from tasks.app import make_app
 from tasks.broker import broker_errors, connect
 from tasks.errors import InvalidRequestError, WaitTimeoutError
 from tasks.facts import findings_of
@@ -45,12 +43,10 @@ from tasks.models import (
 from tasks.records import Records
 from tasks.registry import Registry
 from tasks.schedules import SHORTEST, Schedule, Schedules, checkpoint_workflow
-from tasks.units.build import BuildRequest
 from workers.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from celery import Celery
-
+    from podferry.publisher import Publisher
     from storage import ArchiveStore
 
 OnEvent = Callable[[Event], None]
@@ -88,12 +84,14 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
-        if "_app" in self.__dict__:
-            self._app.close()
+        if "_publisher" in self.__dict__:
+            self._publisher.close()
 
     @cached_property
-    def _app(self) -> Celery:
-        return make_app(self._settings.redis_url)
+    def _publisher(self) -> Publisher:
+        from podferry.publisher import Publisher
+
+        return Publisher(self._settings.redis_url, self._records)
 
     @cached_property
     def _archives(self) -> ArchiveStore:
@@ -270,6 +268,9 @@ class Client:
 
         The spec's ``containerfile`` is relative to the context and may lie outside it.
         """
+        from runtime import build_context, containerfile_name
+        from tasks.units.build import BuildRequest
+
         self._registry.require_host(host)
         workflow = new_workflow(
             Kind.BUILD,
@@ -303,14 +304,14 @@ class Client:
         Raises WorkflowNotFoundError; InvalidRequestError when it has ended or is past its commit
         point.
         """
-        return control.cancel(self._app, self._records, workflow_id)
+        return self._publisher.cancel(workflow_id)
 
     def resume(self, workflow_id: str) -> Workflow:
         """Bring the workload of a failed migration back on its source, with its memory.
 
         Raises WorkflowNotFoundError; InvalidRequestError when there is nothing to resume.
         """
-        return control.resume(self._app, self._records, workflow_id)
+        return self._publisher.resume(workflow_id)
 
     def status(self, workflow_id: str) -> Workflow:
         """One workflow's record. Raises WorkflowNotFoundError."""
@@ -378,8 +379,7 @@ class Client:
 
     def _submit(self, workflow: Workflow, payload: bytes | None = None) -> Workflow:
         self._registry.require_control()
-        with broker_errors(self._settings.redis_url):
-            control.submit(self._app, self._records, workflow, payload)
+        self._publisher.submit(workflow, payload)
         return workflow
 
     def _deadline(self, seconds: float | None) -> float:

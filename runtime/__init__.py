@@ -1,13 +1,8 @@
 """One host's container engine: run, checkpoint and restore containers through its socket."""
 
-from runtime.canary_image import LABEL as CANARY_LABEL
-from runtime.context import (
-    build_context,
-    containerfile_name,
-)
-from runtime.docker import (
-    DockerRuntime,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from runtime.errors import (
     BuildFailedError,
     CheckpointFailedError,
@@ -22,6 +17,9 @@ from runtime.errors import (
     NetworkInUseError,
     NetworkNotFoundError,
     NotACheckpointError,
+    PodExistsError,
+    PodInUseError,
+    PodNotFoundError,
     PullFailedError,
     RestoreFailedError,
     RuntimeEngineError,
@@ -33,17 +31,12 @@ from runtime.errors import (
 from runtime.exec_stream import (
     ExecStream,
 )
-from runtime.exported import (
-    ExportReader,
-)
 from runtime.exported_spec import (
     ExportedContainer,
 )
-from runtime.fake import (
-    FakeRuntime,
-)
-from runtime.podman import (
-    PodmanRuntime,
+from runtime.pod_specs import (
+    PodInfo,
+    PodSpec,
 )
 from runtime.preflight import (
     Finding,
@@ -51,6 +44,8 @@ from runtime.preflight import (
     blockers,
     move_findings,
     needs_new_address,
+    pod_findings,
+    pod_target_findings,
     source_findings,
 )
 from runtime.preflight.facts import (
@@ -100,6 +95,32 @@ from runtime.streams import (
     Stream,
 )
 
+if TYPE_CHECKING:
+    from runtime.canary_image import CANARY_LABEL
+    from runtime.context import build_context, containerfile_name
+    from runtime.docker import DockerRuntime
+    from runtime.exported import ExportReader
+    from runtime.fake import FakeRuntime
+    from runtime.podman import PodmanRuntime
+else:
+    # Imported when asked for: the engine's client libraries take longer to import than most
+    # commands take to run, and those commands talk to no engine.
+    _MODULES = {
+        "CANARY_LABEL": "canary_image",
+        "DockerRuntime": "docker",
+        "ExportReader": "exported",
+        "FakeRuntime": "fake",
+        "PodmanRuntime": "podman",
+        "build_context": "context",
+        "containerfile_name": "context",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
 __all__ = [
     "CANARY_LABEL",
     "BuildFailedError",
@@ -147,6 +168,11 @@ __all__ = [
     "NetworkSpec",
     "NotACheckpointError",
     "OutputChunk",
+    "PodExistsError",
+    "PodInUseError",
+    "PodInfo",
+    "PodNotFoundError",
+    "PodSpec",
     "PodmanRuntime",
     "Port",
     "PullFailedError",
@@ -173,5 +199,7 @@ __all__ = [
     "containerfile_name",
     "move_findings",
     "needs_new_address",
+    "pod_findings",
+    "pod_target_findings",
     "source_findings",
 ]

@@ -19,8 +19,8 @@ from runtime.libpod import LibpodClient
 from runtime.protocols import Runtime
 from runtime.upload import Upload
 
-LABEL = "podferry.canary"
-LABELS = {LABEL: "1"}
+CANARY_LABEL = "podferry.canary"
+LABELS = {CANARY_LABEL: "1"}
 STEM = "podferry-canary"
 _LOAD_ADDRESS = 0x400000
 _HEADERS_BYTES = 64 + 56  # an ELF header and one program header
@@ -51,7 +51,7 @@ def canary_image(runtime: Runtime, libpod: LibpodClient, architecture: str) -> I
         operation="import of the canary",
         params={
             "reference": name,
-            "changes": ['ENTRYPOINT ["/canary"]', f"LABEL {LABEL}=1"],
+            "changes": ['ENTRYPOINT ["/canary"]', f"LABEL {CANARY_LABEL}=1"],
         },
         upload=Upload([_tar(program(architecture))]),
     )

@@ -38,10 +38,10 @@ def run_spec(container: Mapping[str, Any], fresh: Mapping[str, Any] | None = Non
         domainname=config.get("Domainname") or "",
         extra_hosts=dict(entry.split(":", 1) for entry in host.get("ExtraHosts") or ()),
         mounts=mounts(container),
-        ports=_ports(host.get("PortBindings") or {}),
+        ports=port_bindings(host.get("PortBindings") or {}),
         networks=_networks(container, asked.get("networks", {})),
         dns=_dns(host),
-        restart=_restart(host.get("RestartPolicy") or {}),
+        restart=restart_policy(host.get("RestartPolicy") or {}),
         health=_health(config, asked.get("health")),
         limits=limits(host, fresh),
         security=security(host),
@@ -96,7 +96,8 @@ def _dns(host: Mapping[str, Any]) -> Dns:
     )
 
 
-def _restart(policy: Mapping[str, Any]) -> RestartPolicy:
+def restart_policy(policy: Mapping[str, Any]) -> RestartPolicy:
+    """Read ``HostConfig.RestartPolicy``."""
     return RestartPolicy(
         name=policy.get("Name") or "no", max_retries=policy.get("MaximumRetryCount") or 0
     )
@@ -110,7 +111,10 @@ def _signal_name(text: str) -> str:
         return text
 
 
-def _ports(bindings: Mapping[str, Sequence[Mapping[str, str]] | None]) -> tuple[Port, ...]:
+def port_bindings(
+    bindings: Mapping[str, Sequence[Mapping[str, str]] | None],
+) -> tuple[Port, ...]:
+    """Read ``HostConfig.PortBindings``."""
     return tuple(
         _port(key, target) for key, targets in bindings.items() for target in targets or ()
     )

@@ -112,6 +112,40 @@ class NetworkInUseError(RuntimeEngineError):
         return f"network {self.network!r} is used by a container"
 
 
+class PodNotFoundError(RuntimeEngineError):
+    """No pod has this name on this host."""
+
+    def __init__(self, pod: str) -> None:
+        super().__init__(pod)
+        self.pod = pod
+
+    def __str__(self) -> str:
+        return f"no pod {self.pod!r} on this host"
+
+
+class PodExistsError(RuntimeEngineError):
+    """A pod of this name is already on this host."""
+
+    def __init__(self, pod: str) -> None:
+        super().__init__(pod)
+        self.pod = pod
+
+    def __str__(self) -> str:
+        return f"a pod {self.pod!r} is already on this host"
+
+
+class PodInUseError(RuntimeEngineError):
+    """The pod is not removed while it has containers."""
+
+    def __init__(self, pod: str, containers: tuple[str, ...]) -> None:
+        super().__init__(pod, containers)
+        self.pod = pod
+        self.containers = containers
+
+    def __str__(self) -> str:
+        return f"pod {self.pod!r} still has containers: {', '.join(self.containers)}"
+
+
 class VolumeNotFoundError(RuntimeEngineError):
     """No volume has this name on this host."""
 

@@ -21,6 +21,7 @@ from runtime.fake_archive import read_archive, write_archive
 from runtime.fake_exec import FakeExec
 from runtime.fake_facts import FakeFacts
 from runtime.fake_objects import FakeImages, FakeObjects
+from runtime.fake_pods import FakePods
 from runtime.fake_state import FakeContainer, FakeVolume, faulty, pack, pieces, unpack
 from runtime.fake_watching import FakeWatching
 from runtime.inspecting import label_filter
@@ -40,7 +41,7 @@ from runtime.specs import (
 )
 
 
-class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
+class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, FakeFacts):
     """A CheckpointRuntime without an engine.
 
     ``commands`` maps what exec is given to what it does; any other command exits 0 and is silent.
@@ -159,6 +160,7 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
             auto_remove=found.spec.auto_remove,
             checkpointed=found.checkpoint is not None,
             dependencies=found.dependencies,
+            pod=self.pods[found.pod].id if found.pod else "",
             spec=found.spec,
         )
 
@@ -256,6 +258,9 @@ class FakeRuntime(FakeImages, FakeObjects, FakeExec, FakeWatching, FakeFacts):
             made.id = secrets.token_hex(32)
             made.spec = made.spec.model_copy(update={"name": spec.name})
         self._require_free(made.id, made.spec.name)
+        if bool(made.pod) != bool(spec.pod) or spec.pod not in {"", *self.pods}:
+            raise RestoreFailedError(archive, "cannot restore pod container without --pod")
+        made.pod = spec.pod
         if made.image_id not in self.images:
             raise ImageNotFoundError(restored.image)
         for network in made.spec.networks:
@@ -305,4 +310,5 @@ def _summary(container: FakeContainer) -> ContainerSummary:
         image=container.spec.image,
         state=container.state,
         labels=container.spec.labels,
+        pod=container.pod,
     )

@@ -33,6 +33,7 @@ def write_archive(container: FakeContainer, volumes: Mapping[str, FakeVolume]) -
         "name": container.spec.name,
         "rootfsImageID": container.image_id,
         "rootfsImageName": container.spec.image,
+        "pod": container.pod,
     }
     members = {
         CONFIG: json.dumps(config).encode(),
@@ -63,6 +64,7 @@ def read_archive(data: bytes) -> FakeArchive:
             memory=members[PAGES],
             files=unpack([members[ROOTFS]]),
             log=members[LOG],
+            pod=config["pod"],
         )
     except (tarfile.TarError, KeyError) as error:
         raise ValueError(f"unexpected EOF: {error}") from error

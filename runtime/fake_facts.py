@@ -67,6 +67,7 @@ class FakeFacts(FakeState):
             state=container.state,
             auto_remove=spec.auto_remove,
             dependencies=container.dependencies,
+            pod=container.pod,
             oci_runtime="runc",
             volumes=volumes,
             shared_volumes=tuple(shared),

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from runtime.errors import ContainerNotFoundError
+from runtime.pod_specs import PodSpec
 from runtime.specs import ContainerState, EngineEvent, NetworkSpec, RunSpec
 
 CHUNK_BYTES = 4096
@@ -54,7 +55,18 @@ class FakeContainer:
     exit_code: int = 0
     checkpoint: bytes | None = None  # the memory that lies in its in-place checkpoint
     dependencies: tuple[str, ...] = ()
+    pod: str = ""  # its name
     facts: dict[str, object] = field(default_factory=dict)  # of its ContainerFacts, said instead
+
+
+@dataclass(kw_only=True)
+class FakePod:
+    """A pod."""
+
+    id: str
+    spec: PodSpec
+    held: bool = False
+    said: dict[str, object] = field(default_factory=dict)  # of its PodInfo, said instead
 
 
 class FakeState:
@@ -66,6 +78,7 @@ class FakeState:
     def __init__(self) -> None:
         self.images: dict[str, FakeImage] = {}
         self.containers_by_id: dict[str, FakeContainer] = {}
+        self.pods: dict[str, FakePod] = {}
         self.networks: dict[str, NetworkSpec] = {}
         self.volumes: dict[str, FakeVolume] = {}
         self.registry: dict[str, FakeImage] = {}

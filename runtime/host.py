@@ -30,6 +30,13 @@ def seen_by_engine(socket: str, path: str) -> Path | None:
     return None
 
 
+def file_of_engine(socket: str, path: str) -> Path | None:
+    """Find the host's file ``path``, as ``seen_by_engine`` finds the directory that it is in."""
+    directory, _, name = path.rpartition("/")
+    seen = seen_by_engine(socket, directory) if name else None
+    return seen / name if seen else None
+
+
 def network_of_engine(socket: str) -> Path | None:
     """Find the network namespace of the process that listens on ``socket``; None if unseen.
 

@@ -1,4 +1,4 @@
-"""The network of the engine's host, where Podman's bridges and its firewall are.
+"""The network of the engine's host, where Podman's bridges and its firewall are, and of pods.
 
 Two things there break a connection between containers that are restored. A packet for one that has
 its address already but not yet its sockets is answered with a reset: so what is restored first is
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pyroute2 import IPRoute, NetlinkError, NFCTSocket
@@ -71,12 +72,43 @@ def forget(socket: str, addresses: Iterable[str]) -> int:
     return (_inside(socket, lambda: _forget(wanted)) or 0) if wanted else 0
 
 
+def silence(network: Path) -> bool:
+    """Have nothing leave any interface of this network namespace; say whether that worked.
+
+    What is sent is dropped, and sent again later: connections outlive that, within it as well.
+    """
+    return _in(network, lambda: _send_through("blackhole")) is not None
+
+
+def let_talk(network: Path) -> bool:
+    """Undo ``silence``; a network that was not silenced is left as it is."""
+    return _in(network, lambda: _send_through("")) is not None
+
+
+def _send_through(queue: str) -> bool:
+    """Put a queue of this kind before every interface, or take the one away that drops all."""
+    with IPRoute() as links:
+        silent = {
+            discipline["index"]
+            for discipline in links.get_qdiscs()
+            if discipline.get_attr("TCA_KIND") == "blackhole"
+        }
+        every = {link["index"] for link in links.get_links()}
+        for index in every - silent if queue else silent:
+            links.tc("replace" if queue else "del", queue or "blackhole", index)
+    return True
+
+
 def _inside(socket: str, act: Callable[[], Done]) -> Done | None:
-    """Do it in the network of the engine that listens on ``socket``; None if that cannot be.
+    """Do it in the network of the engine that listens on ``socket``; None if that cannot be."""
+    return _in(network_of_engine(socket), act)
+
+
+def _in(network: Path | None, act: Callable[[], Done]) -> Done | None:
+    """Do it in a network namespace; None if that cannot be.
 
     In a thread of its own, which alone changes its network namespace, and ends.
     """
-    network = network_of_engine(socket)
 
     def work() -> Done | None:
         with suppress(OSError, NetlinkError):

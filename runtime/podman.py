@@ -33,6 +33,7 @@ from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
 from runtime.peek import kinds, peeking
 from runtime.podman_defaults import EngineDefaults, probe_body
+from runtime.podman_pods import PodmanPods
 from runtime.podman_requests import build_params, podman_body, restore_params
 from runtime.preflight.facts import (
     Canary,
@@ -61,7 +62,7 @@ from runtime.specs import (
 from runtime.upload import Upload
 
 
-class PodmanRuntime(DockerRuntime):
+class PodmanRuntime(PodmanPods, DockerRuntime):
     """One Podman host (5.x)."""
 
     def __init__(self, socket: str, checkpoint_probe: Callable[[], None] | None = None) -> None:
@@ -256,16 +257,10 @@ class PodmanRuntime(DockerRuntime):
         if info.auto_remove:
             reason = "it was made with --rm and would vanish when it stops"
             raise CheckpointUnsupportedError(container, reason)
-        if others := set(info.dependencies) - {self._infra_container(info)}:
+        if others := [i for i in info.dependencies if not self._inspected(i).get("IsInfra")]:
             reason = f"it depends on {', '.join(sorted(others))}"
             raise CheckpointUnsupportedError(container, reason)
         return info
-
-    def _infra_container(self, info: ContainerInfo) -> str:
-        if not info.pod:
-            return ""
-        pod = self._libpod.json(f"/pods/{info.pod}/json", operation=f"inspect of pod {info.pod}")
-        return str(pod.get("InfraContainerID", ""))
 
     def restore(self, chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:
         """Restore a container from an archive stream; see CheckpointRuntime.

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from runtime.exec_stream import ExecStream
+from runtime.pod_specs import PodInfo, PodSpec
 from runtime.preflight.facts import Canary, ContainerFacts, HostFacts, TargetFacts
 from runtime.specs import (
     BuildSpec,
@@ -268,6 +269,32 @@ class CheckpointRuntime(Runtime, Protocol):
         and their connection be lost. At the end of the context all may talk. Where the host's
         network is out of reach nothing is cut off.
         """
+
+    def pod(self, name: str) -> PodInfo:
+        """Describe a pod by name or id. Raises PodNotFoundError."""
+
+    def pod_exists(self, name: str) -> bool:
+        """Tell whether a pod of this name is there."""
+
+    def create_pod(self, spec: PodSpec) -> None:
+        """Create a pod, not started. Raises PodExistsError."""
+
+    def remove_pod(self, name: str) -> None:
+        """Remove a pod that has no containers but the engine's own; an absent one is no error.
+
+        Raises PodInUseError.
+        """
+
+    def hold_pod(self, name: str) -> None:
+        """Have a pod run and keep silent until its release, while its containers come and go.
+
+        Its network outlives them: what is sent to one that is away, from within the pod or outside,
+        would be answered with a reset, and the connection be lost. Where that network is out of
+        reach it is not silenced. Raises PodNotFoundError.
+        """
+
+    def release_pod(self, name: str) -> None:
+        """Let a pod that was held talk; one that was not held is no error."""
 
     def forget_connections(self, addresses: Iterable[str]) -> int:
         """Make this host forget connections from and to addresses that a restore will claim.

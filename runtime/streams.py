@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from requests import Response
+if TYPE_CHECKING:
+    from requests import Response
 
 T = TypeVar("T", covariant=True)
 U = TypeVar("U")

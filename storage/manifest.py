@@ -168,7 +168,8 @@ class GroupManifest(Record):
     """Checkpoints of several containers of one moment: written after theirs.
 
     `kind` says what makes them one ("project", "pod"); `members` are their ids, in the order in
-    which they are brought back.
+    which they are brought back. `pod` is how to make the pod that they are in, `networks` how to
+    make its networks where they are missing.
     """
 
     version: Literal[2] = FORMAT_VERSION
@@ -178,6 +179,8 @@ class GroupManifest(Record):
     created: UtcDatetime
     host: str
     members: tuple[str, ...] = Field(min_length=1)
+    pod: dict[str, JsonValue] | None = None
+    networks: tuple[dict[str, JsonValue], ...] = ()
 
     @model_validator(mode="after")
     def _is_of_one_moment(self) -> "GroupManifest":

@@ -7,14 +7,16 @@ silent creation of queues, since a misspelt one keeps its messages for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
 
-from tasks.broker import celery_url
-from tasks.errors import SupersededError
+from tasks.broker import broker_errors, celery_url, safe_url
+from tasks.errors import BrokerUnavailableError, SupersededError
 from tasks.models import Unit
 from tasks.queues import (
     CONTROL_QUEUE,
@@ -27,8 +29,7 @@ from tasks.queues import (
     unit_task,
 )
 from tasks.retention import run_retention
-from tasks.step import Result, run_step
-from tasks.units import UNITS
+from tasks.step import Result, Step, run_step
 from tasks.workflows import fall_back, go_on, start
 
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ def make_app(redis_url: str, context: Context | None = None) -> Celery:
     return app
 
 
+@contextmanager
+def publish_errors(redis_url: str) -> Iterator[None]:
+    """Raise BrokerUnavailableError where Celery or the Redis client would raise their own."""
+    try:
+        with broker_errors(redis_url):
+            yield
+    except OperationalError as error:
+        raise BrokerUnavailableError(safe_url(redis_url), str(error)) from error
+
+
 def _tcp(redis_url: str) -> dict[str, int]:
     """Options that a connection has only when it is no unix socket."""
     if redis_url.startswith("unix://"):
@@ -82,8 +93,11 @@ def _tcp(redis_url: str) -> dict[str, int]:
 
 
 def _register(app: Celery, context: Context) -> None:
-    for unit in UNITS:
-        app.task(name=unit_task(unit), bind=True, shared=False)(_unit_task(app, context, unit))
+    from tasks.units import UNITS  # who only publishes need not import them
+
+    for unit, work in UNITS.items():
+        run = _unit_task(app, context, unit, work)
+        app.task(name=unit_task(unit), bind=True, shared=False)(run)
 
     def start_task(_: Task[Any, Any], workflow_id: str) -> None:
         start(app, context, workflow_id)
@@ -102,7 +116,9 @@ def _register(app: Celery, context: Context) -> None:
     app.task(name=FALL_BACK, bind=True, shared=False)(fall_back_task)
 
 
-def _unit_task(app: Celery, context: Context, unit: Unit) -> Callable[..., Result]:
+def _unit_task(
+    app: Celery, context: Context, unit: Unit, work: Callable[[Step], Result]
+) -> Callable[..., Result]:
     def run(task: Task[Any, Any], workflow_id: str, step: int, epoch: int) -> Result:
         # The next link of the chain goes to a host that this process may never have named.
         declare(app, context.records.get(workflow_id).hosts)
@@ -115,7 +131,7 @@ def _unit_task(app: Celery, context: Context, unit: Unit) -> Callable[..., Resul
 
         try:
             result = run_step(
-                context, workflow_id, step, epoch, UNITS[unit], on_progress=shown, on_ready=ready
+                context, workflow_id, step, epoch, work, on_progress=shown, on_ready=ready
             )
         except SupersededError as error:
             raise Ignore(str(error)) from error

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
@@ -47,10 +46,10 @@ def safe_url(url: str) -> str:
 
 @contextmanager
 def broker_errors(url: str) -> Iterator[None]:
-    """Raise BrokerUnavailableError where the Redis client or Celery would raise their own."""
+    """Raise BrokerUnavailableError where the Redis client would raise its own."""
     try:
         yield
     except AuthenticationError as error:
         raise BrokerUnavailableError(safe_url(url), "wrong user or password") from error
-    except (ConnectionError, TimeoutError, OperationalError) as error:
+    except (ConnectionError, TimeoutError) as error:
         raise BrokerUnavailableError(safe_url(url), str(error) or type(error).__name__) from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from runtime import ContainerFacts, Finding, HostFacts, RestartPolicy, Severity
+from pydantic import JsonValue
+
+from runtime import ContainerFacts, Finding, HostFacts, PodInfo, RestartPolicy, Severity
 from tasks.errors import InvalidRequestError
 from tasks.models import Model, Unit, Workflow
 
@@ -34,12 +36,27 @@ class MemberFacts(Model):
         return self.container.volumes
 
 
+class PodFacts(Model):
+    """The pod that all of the containers are in; ``infra`` has its ports and addresses."""
+
+    info: PodInfo
+    infra: ContainerFacts | None
+    networks: tuple[dict[str, JsonValue], ...]  # how to make its networks
+    findings: tuple[Finding, ...]
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return self.info.spec.name
+
+
 class SourceFacts(Model):
     """The workload's containers, in the order in which they are brought back, and their host."""
 
     host: HostFacts
     key_id: str  # of the key that its archives will be sealed with
     members: tuple[MemberFacts, ...]
+    pod: PodFacts | None = None
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -48,7 +65,7 @@ class SourceFacts(Model):
 
 
 class MemberCheck(Model):
-    """What ``preflight`` found on the target about one container."""
+    """What ``preflight`` found on the target about one container, or about a pod."""
 
     name: str
     image_present: bool
@@ -64,6 +81,11 @@ class TargetCheck(Model):
         """About one container; nothing, when nobody asked the target."""
         asked = (member for member in self.members if member.name == name)
         return next(asked, MemberCheck(name=name, image_present=False, findings=()))
+
+
+def pod_label(name: str) -> str:
+    """What a pod is called among containers, whose names have no blanks."""
+    return f"pod {name}"
 
 
 def source_facts(workflow: Workflow) -> SourceFacts:
@@ -98,6 +120,9 @@ def _findings(workflow: Workflow) -> Iterator[Finding]:
         yield from step.error.findings if step.error else ()
     known: list[MemberFacts | MemberCheck] = []
     if workflow.done(Unit.DESCRIBE):
-        known += source_facts(workflow).members
+        source = source_facts(workflow)
+        known += source.members
+        if source.pod is not None:
+            yield from named(workflow, pod_label(source.pod.name), source.pod.findings)
     for member in (*known, *target_check(workflow).members):
         yield from named(workflow, member.name, member.findings)

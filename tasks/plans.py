@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tasks.models import (
     Fallback,
+    GroupKind,
     Kind,
     Outcome,
     Preseed,
@@ -99,9 +100,9 @@ def why(workflow: Workflow) -> str:
 def after_failure(workflow: Workflow) -> Next | End:
     """The next rung after the newest failed step.
 
-    The rungs of a migration: a cold start on the target (``fallback=cold``, and only while an
-    archive can give it the volumes), then back on the source with its memory. The target is
-    proven empty before the source resumes, so that two copies never run.
+    The rungs of a migration: a cold start on the target (``fallback=cold``, not into a pod, and
+    only while an archive can give it the volumes), then back on the source with its memory. The
+    target is proven empty before the source resumes, so that two copies never run.
     """
     failed = workflow.failed_step
     if failed is None or failed.error is None:
@@ -149,18 +150,26 @@ def _rung(workflow: Workflow, failed: Step, reason: str) -> Next | End:
         and _ran(workflow, Unit.CHECKPOINT)
         and workflow.options.fallback is Fallback.COLD
         and not workflow.cancel_requested
+        and not _in_pod(workflow)
     )
     if cold:
         return Next(steps=((Unit.UP, target), (Unit.FINISH, source)))
     return Next(steps=resume_steps(workflow))
 
 
+def _in_pod(workflow: Workflow) -> bool:
+    """Whether its containers are in a pod, into which nothing is started cold."""
+    described = workflow.done(Unit.DESCRIBE)
+    return described is not None and bool(described.result.get("pod"))
+
+
 def _left_over(workflow: Workflow, failed: Step) -> End:
     message = failed.error.message if failed.error else ""
+    remove = "podman pod rm --force" if workflow.group is GroupKind.POD else "podman rm"
     return End(
         outcome=Outcome.COLD if _ran(workflow, Unit.UP) else Outcome.MOVED,
         reason=f"the old copy on {failed.host} was not removed: {message}",
-        next_command=f"podman rm {workflow.workload}    # on {failed.host}",
+        next_command=f"{remove} {workflow.workload}    # on {failed.host}",
     )
 
 

@@ -6,16 +6,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-import structlog
 from pydantic import AwareDatetime
 from redis.exceptions import WatchError
 
 from storage import new_checkpoint_id
-from tasks import control
-from tasks.errors import TasksError
 from tasks.models import (
     HostName,
-    Increment,
     Kind,
     Model,
     Options,
@@ -25,15 +21,12 @@ from tasks.models import (
 )
 
 if TYPE_CHECKING:
-    from celery import Celery
     from redis import Redis
 
-    from tasks.locate import Locator, Place
-    from tasks.records import Records
+    from tasks.locate import Place
 
 SCHEDULES = "podferry:schedules"
 SHORTEST = timedelta(seconds=10)
-log = structlog.get_logger()
 
 
 class Schedule(Model):
@@ -114,33 +107,3 @@ def checkpoint_workflow(place: Place, options: Options, deadline_seconds: float)
         deadline_seconds=deadline_seconds,
         checkpoint_id=new_checkpoint_id(place.name, now()),
     )
-
-
-def fire_due(
-    app: Celery,
-    records: Records,
-    locator: Locator,
-    schedules: Schedules,
-    *,
-    deadline_seconds: float,
-) -> None:
-    """Submit a checkpoint for every schedule whose turn has come.
-
-    Where that is refused (the workload is busy, stopped, or on no host that is online) the turn is
-    skipped and noted. Several may call this at once.
-    """
-    for schedule in schedules.all():
-        moment = now()
-        taken = schedules.take_turn(schedule, moment) if schedule.next <= moment else None
-        if taken is None:
-            continue
-        try:
-            place = locator.locate(taken.workload, taken.host)
-            options = Options(incremental=Increment.AUTO)
-            workflow = checkpoint_workflow(place, options, deadline_seconds)
-            control.submit(app, records, workflow)
-        except TasksError as error:
-            log.info("turn skipped", workload=taken.workload, reason=str(error))
-            schedules.note(taken, note=f"skipped at {moment:%H:%M:%S} UTC: {error}")
-        else:
-            schedules.note(taken, last=workflow.id)

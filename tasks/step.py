@@ -39,6 +39,7 @@ from tasks.models import (
 from tasks.models import Step as StepRecord
 from tasks.plans import outcome_of, why
 
+LOOK_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
 RENEW_SECONDS = 2.0  # also how soon a long transfer hears of a cancel or a lost step
 
@@ -148,6 +149,11 @@ class Step:
     def look(self) -> Workflow:
         """Read the record anew."""
         return self.context.records.get(self.workflow.id)
+
+    def await_earlier(self) -> None:
+        """Return when no worker holds an earlier step any more."""
+        while any(step.live for step in self.look().steps[: self._index]):
+            time.sleep(LOOK_SECONDS)
 
     def note(self, **fields: bool | str | tuple[str, ...]) -> None:
         """Change top-level fields of the record, and renew the lease, while the step is ours."""

@@ -113,7 +113,7 @@ def minio_server(
     With `certificates` (a directory with public.crt and private.key) it speaks TLS; `data` is
     where it keeps objects.
     """
-    binary = _s3_binary("minio")
+    binary = cached_program("minio")
     address = f"127.0.0.1:{free_port()}"
     access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
     scheme = "https" if certificates else "http"
@@ -147,7 +147,7 @@ def minio_server(
 @contextlib.contextmanager
 def versitygw_server() -> Iterator[S3Server]:
     """A Versity S3 gateway on a directory, empty, with random keys. Skips where there is none."""
-    binary = _s3_binary("versitygw")
+    binary = cached_program("versitygw")
     address = f"127.0.0.1:{free_port()}"
     access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
     with _directory() as directory:
@@ -222,8 +222,8 @@ def _cache_directory() -> Path:
     return Path(os.environ.get("PODFERRY_CACHE") or Path(base, "podferry"))
 
 
-def _s3_binary(name: str) -> str:
-    """The path of a server that a script in ops/setup has built."""
+def cached_program(name: str) -> str:
+    """The path of a program that a script in ops/setup has built. Skips where there is none."""
     binary = _cache_directory() / "bin" / name
     if not os.access(binary, os.X_OK):
         _missing(f"no {name} at {binary}; ops/setup/{name}.sh builds it")

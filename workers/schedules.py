@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
+from tasks import control
+from tasks.errors import TasksError
 from tasks.locate import Locator
+from tasks.models import Increment, Options, now
 from tasks.records import Records
 from tasks.registry import Registry
-from tasks.schedules import Schedules, fire_due
+from tasks.schedules import Schedules, checkpoint_workflow
 from workers.repeating import Repeating
 
 if TYPE_CHECKING:
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 LOOK_SECONDS = 2.0
+log = structlog.get_logger()
 
 
 def schedule_timer(app: Celery, redis: Redis, *, deadline_seconds: float) -> Repeating:
@@ -25,3 +31,33 @@ def schedule_timer(app: Celery, redis: Redis, *, deadline_seconds: float) -> Rep
         fire_due(app, records, locator, schedules, deadline_seconds=deadline_seconds)
 
     return Repeating("schedules", look, every_seconds=LOOK_SECONDS)
+
+
+def fire_due(
+    app: Celery,
+    records: Records,
+    locator: Locator,
+    schedules: Schedules,
+    *,
+    deadline_seconds: float,
+) -> None:
+    """Submit a checkpoint for every schedule whose turn has come.
+
+    Where that is refused (the workload is busy, stopped, or on no host that is online) the turn is
+    skipped and noted. Several may call this at once.
+    """
+    for schedule in schedules.all():
+        moment = now()
+        taken = schedules.take_turn(schedule, moment) if schedule.next <= moment else None
+        if taken is None:
+            continue
+        try:
+            place = locator.locate(taken.workload, taken.host)
+            options = Options(incremental=Increment.AUTO)
+            workflow = checkpoint_workflow(place, options, deadline_seconds)
+            control.submit(app, records, workflow)
+        except TasksError as error:
+            log.info("turn skipped", workload=taken.workload, reason=str(error))
+            schedules.note(taken, note=f"skipped at {moment:%H:%M:%S} UTC: {error}")
+        else:
+            schedules.note(taken, last=workflow.id)

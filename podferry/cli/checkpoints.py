@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from podferry.cli.common import (
     FAILED,
@@ -365,6 +364,8 @@ def _opened(file: str) -> Iterator[BufferedReader]:
 @contextmanager
 def _progress(verb: str) -> Iterator[Progress]:
     """On a terminal, a line on standard error that tells how many bytes have passed."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda _: None

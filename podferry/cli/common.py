@@ -12,9 +12,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from podferry.cli.yaml import to_yaml
 from podferry.client import Client
@@ -83,6 +80,10 @@ def print_records(value: object, output: Output) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table on standard output; without a terminal it is as wide as it must be."""
+    from rich import box  # what prints no table need not import it
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(
         *columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )

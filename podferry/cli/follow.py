@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
 from podferry.cli.common import Output, exit_code, print_records, seconds, size
 from podferry.client import Client
 from runtime import blockers
 from tasks.facts import findings_of
 from tasks.models import Event, EventType, Outcome, Workflow
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def finish(
@@ -86,6 +89,8 @@ def _host(workflow: Workflow) -> str:
 
 def follow(client: Client, workflow_id: str) -> Workflow:
     """Show a workflow's events until its end; Ctrl-C stops the watching only."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False)
     try:
         with _printer(console) as show:

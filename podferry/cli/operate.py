@@ -24,9 +24,7 @@ from podferry.client import Client
 from runtime import Canary
 from tasks.facts import findings_of
 from tasks.models import Step, Workflow
-from workers.dev import run_dev
 from workers.settings import load_settings
-from workers.worker import run_worker
 
 SocketOption = Annotated[
     str | None, typer.Option("--socket", help="Podman's socket. [env: PODFERRY_SOCKET]")
@@ -60,6 +58,8 @@ def worker(
     log_level: LogOption = None,
 ) -> None:
     """Run a worker on a Podman host, or on the control side."""
+    from workers.worker import run_worker
+
     settings = load_settings(
         host=host,
         socket=socket,
@@ -80,6 +80,8 @@ def dev(
     log_level: LogOption = "WARNING",
 ) -> None:
     """Run everything on this machine: broker, store, worker for the local socket."""
+    from workers.dev import run_dev
+
     settings = load_settings(
         host=host, socket=socket, bwlimit=bwlimit, store_url=store, log_level=log_level
     )

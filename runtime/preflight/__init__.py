@@ -6,6 +6,7 @@ from runtime.preflight.facts import ContainerFacts, HostFacts, TargetFacts
 from runtime.preflight.finding import Finding, Severity, blockers
 from runtime.preflight.hosts import host_findings, pair_findings
 from runtime.preflight.networks import needs_new_address
+from runtime.preflight.pods import pod_findings, pod_target_findings
 from runtime.preflight.source import container_findings, moving_findings, source_host_findings
 from runtime.preflight.target import target_findings
 
@@ -15,6 +16,8 @@ __all__ = [
     "blockers",
     "move_findings",
     "needs_new_address",
+    "pod_findings",
+    "pod_target_findings",
     "source_findings",
 ]
 

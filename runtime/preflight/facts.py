@@ -111,6 +111,7 @@ class ProcessFacts(Spec):
     inet_sockets: bool = False
     devices: tuple[str, ...] = ()  # device files that are open, the harmless ones left out
     linked: tuple[str, ...] = ()  # sources of bind mounts that are symbolic links
+    shared_memory: tuple[str, ...] = ()  # files below /dev/shm that are open or mapped
     memory_bytes: int = 0
 
 
@@ -126,7 +127,7 @@ class ContainerFacts(Spec):
     state: ContainerState
     auto_remove: bool = False
     dependencies: tuple[str, ...] = ()
-    pod: str = ""
+    pod: str = ""  # its pod's name
     systemd: bool = False
     oci_runtime: str = ""
     apparmor_profile: str = ""

@@ -48,6 +48,7 @@ def gather_container(libpod: LibpodClient, container: str, look: Look) -> Contai
     named = _image(libpod, facts.image)
     return facts.model_copy(
         update={
+            "pod": _pod_name(libpod, facts),
             "image_named": named.get("Id") == facts.image_id,
             "image_bytes": _image(libpod, facts.image_id).get("Size", 0),
             "shared_volumes": tuple(_shared(libpod, facts)),
@@ -82,6 +83,11 @@ def gather_target(
         networks=tuple(_networks(libpod, {a.network.name for a in container.networks})),
         paths=look((*(bind.source for bind in container.binds), *container.devices)),
     )
+
+
+def _pod_name(libpod: LibpodClient, facts: ContainerFacts) -> str:
+    listed = libpod.list("/containers/json", all=True) if facts.pod else ()
+    return next((str(e["PodName"]) for e in listed if e["Id"] == facts.container_id), "")
 
 
 def _image(libpod: LibpodClient, name: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -17,7 +19,9 @@ LISTENING = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; TCP_CLOSE, as an unconnect
 HARMLESS = frozenset(
     {"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx", "stdin", "stdout"}
 )
-HARMLESS_BELOW = ("/dev/pts/", "/dev/shm/", "/dev/mqueue/")  # noqa: S108 - nothing is written
+SHM = "/dev/shm/"  # noqa: S108 - nothing is written
+HARMLESS_BELOW = ("/dev/pts/", SHM, "/dev/mqueue/")
+CLONE_NEWIPC = 0x08000000  # setns(2)
 
 
 def cpu_flags(proc: Path = PROC) -> tuple[str, ...]:
@@ -54,7 +58,7 @@ def processes(container_id: str, config: str, proc: Path = PROC) -> ProcessFacts
     process ids mean nothing where it runs in a process namespace of its own. ``config`` is the
     path of its OCI configuration on the engine's host.
     """
-    found = [p for p in proc.glob("[0-9]*") if f"libpod-{container_id}" in _text(p / "cgroup")]
+    found = _processes(container_id, proc)
     if not found:
         return None
     files = [link for process in found for link in _open_files(process)]
@@ -66,8 +70,38 @@ def processes(container_id: str, config: str, proc: Path = PROC) -> ProcessFacts
         inet_sockets=bool(sockets & set(_inet_sockets(found[0]))),
         devices=tuple(sorted({link for link in files if _is_device(link)})),
         linked=tuple(_linked_sources(found, config)),
+        shared_memory=tuple(sorted({f for f in (*files, *_mapped(found)) if f.startswith(SHM)})),
         memory_bytes=sum(_memory(process) for process in found),
     )
+
+
+def system_v_objects(container_id: str, proc: Path = PROC) -> bool:
+    """Whether there are System V objects in the IPC namespace of a running container.
+
+    Only who is in it can see them, so a thread enters it and ends.
+    """
+    found = _processes(container_id, proc)
+
+    def look() -> bool:
+        with (found[0] / "ns" / "ipc").open("rb") as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWIPC) != 0:
+                return False
+        return any(len(_lines(proc / "sysvipc" / kind)) > 1 for kind in ("shm", "sem", "msg"))
+
+    with suppress(OSError, IndexError), ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(look).result()
+    return False
+
+
+def _processes(container_id: str, proc: Path) -> list[Path]:
+    return [p for p in proc.glob("[0-9]*") if f"libpod-{container_id}" in _text(p / "cgroup")]
+
+
+def _mapped(processes: list[Path]) -> Iterator[str]:
+    """Paths of the files that these have mapped."""
+    for process in processes:
+        for line in _lines(process / "maps"):
+            yield line.split(maxsplit=5)[-1]
 
 
 def _open_files(process: Path) -> Iterator[str]:

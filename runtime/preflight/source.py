@@ -106,8 +106,8 @@ def _state(container: ContainerFacts) -> Iterator[Finding]:
     if container.pod:
         yield blocker(
             "pod",
-            f"it belongs to pod {container.pod[:12]}",
-            "run it outside a pod",
+            f"it belongs to pod {container.pod!r}, whose containers move together or not at all",
+            f"name the pod: podferry migrate {container.pod} --to HOST",
         )
     elif container.dependencies:
         others = ", ".join(other[:12] for other in container.dependencies)

@@ -16,7 +16,7 @@ def target_findings(container: ContainerFacts, target: TargetFacts) -> Iterator[
     """What Podman would tell only after the source was stopped."""
     yield from _names(container, target)
     yield from _image(container, target)
-    yield from _ports(container, target)
+    yield from port_findings(container, target)
     yield from network_findings(container.networks, target)
     yield from _paths(container, target)
     yield from _room(container, target)
@@ -65,7 +65,8 @@ def _image(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
         )
 
 
-def _ports(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
+def port_findings(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
+    """Published ports of the container that something on the target has."""
     host = target.host.host
     for port in container.ports:
         theirs = next((other for other in target.ports if _clash(port, other)), None)

@@ -29,6 +29,7 @@ from tasks.step import Result, Step
 from tasks.units.bases import drop_indexes, opened_bases, send
 from tasks.units.engine import engine, wait_healthy
 from tasks.units.parallel import in_parallel
+from tasks.units.pods import hold, release
 from tasks.units.surroundings import described_networks, described_volumes, records
 
 Dumps = dict[str, CheckpointStream]
@@ -53,6 +54,7 @@ def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> R
     prefixes = [new_archive_prefix(f"checkpoints/{draft.id}") for draft in drafts]
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
     step.note(source_stopped=True, archives=tuple(prefixes))
+    hold(runtime, source)
     if step.workflow.kind is Kind.MIGRATE:
         for prefix, draft in zip(prefixes, drafts, strict=True):
             step.context.archives.announce(prefix, draft)
@@ -77,6 +79,8 @@ def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> R
         )
     _publish_group(step, source)
     drop_indexes(step, bases.values())
+    if step.workflow.options.leave_stopped:
+        release(runtime, source)
     return {
         "bytes": sum(written.size for written in stored),
         "raw_bytes": sum(written.tar_bytes for written in stored),
@@ -102,6 +106,7 @@ def _bring_back(runtime: CheckpointRuntime, source: SourceFacts) -> set[str]:
             if _runs_again(runtime, member):
                 kept.add(member.name)
             cut_off()
+    release(runtime, source)
     for member in source.members:
         runtime.update_restart_policy(member.id, member.restart)
     return kept
@@ -202,6 +207,8 @@ def _publish_group(step: Step, source: SourceFacts) -> None:
                 created=now(),
                 host=step.record.host,
                 members=tuple(_id(workflow, member.name) for member in source.members),
+                pod=source.pod.info.spec.model_dump(mode="json") if source.pod else None,
+                networks=source.pod.networks if source.pod else (),
             )
         )
 

@@ -96,11 +96,17 @@ def wait_healthy(step: Step, container: str, *, restored: bool) -> None:
 
 
 def remove_copies(
-    runtime: CheckpointRuntime, containers: Iterable[str], volumes: Iterable[str]
+    runtime: CheckpointRuntime,
+    containers: Iterable[str],
+    volumes: Iterable[str],
+    *,
+    pod: str = "",
 ) -> tuple[str, ...]:
-    """Remove containers and their volumes; return the volumes that others still use."""
+    """Remove containers, their pod and volumes; return the volumes that others still use."""
     for container in containers:
         runtime.remove(container, force=True, volumes=True)
+    if pod:
+        runtime.remove_pod(pod)
     kept = []
     for volume in volumes:
         try:

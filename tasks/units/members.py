@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from runtime import CheckpointRuntime, ContainerInfo
-from storage import CheckpointDraft, CheckpointManifest
+from storage import CheckpointDraft, CheckpointManifest, GroupManifest
 from tasks.errors import NotMovableError, SourceGoneError
 from tasks.groups import group_members, workload_line
 from tasks.models import Kind, StepState, Unit, Workflow
@@ -21,7 +21,7 @@ def members_of(runtime: CheckpointRuntime, workflow: Workflow) -> tuple[Containe
     """
     if workflow.group is None:
         return (runtime.inspect(workflow.workload),)
-    lines = map(workload_line, runtime.containers())
+    lines = (workload_line(found) for found in runtime.containers() if not found.infra)
     live = group_members(lines, workflow.group, workflow.workload)
     if live != workflow.members:
         raise NotMovableError(
@@ -37,10 +37,21 @@ def manifests(step: Step) -> tuple[CheckpointManifest, ...]:
 
     Raises CheckpointNotFoundError, ManifestInvalidError.
     """
-    archives, workflow = step.context.archives, step.workflow
+    archives, group = step.context.archives, group_manifest(step)
+    if group is None:
+        return (archives.manifest(step.workflow.checkpoint_id),)
+    return tuple(map(archives.manifest, group.members))
+
+
+def group_manifest(step: Step) -> GroupManifest | None:
+    """The group's checkpoint that the workflow brings back; None when it is a container's.
+
+    Raises CheckpointNotFoundError, ManifestInvalidError.
+    """
+    workflow = step.workflow
     if workflow.group is None:
-        return (archives.manifest(workflow.checkpoint_id),)
-    return tuple(map(archives.manifest, archives.group(workflow.checkpoint_id).members))
+        return None
+    return step.context.archives.group(workflow.checkpoint_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +76,28 @@ def incoming(step: Step) -> Iterator[Incoming]:
             along = archives.follow(
                 draft.id, prefix, alive=alive, chain=draft.chain, progress=step.progress
             )
-            yield Incoming(draft=draft, chunks=along)
+            yield Incoming(draft=draft, chunks=_permitted(step, along))
         return
     found = manifests(step)
     before, total = 0, sum(manifest.tar_bytes for manifest in found)
     for manifest in found:
         chunks = step.read_checkpoint(manifest, before=before, total=total)
-        yield Incoming(draft=manifest, chunks=chunks)
+        yield Incoming(draft=manifest, chunks=_permitted(step, chunks))
         before += manifest.tar_bytes
+
+
+def _permitted(step: Step, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Hold the end back until the record is asked: what has no end, no engine brings back to life.
+
+    So a worker that slept while its step was given to another cannot make a second copy run.
+    """
+    last = b""
+    for chunk in chunks:
+        if last:
+            yield last
+        last = chunk
+    step.fence()
+    yield last
 
 
 def volumes_of(found: Iterable[CheckpointDraft]) -> tuple[str, ...]:

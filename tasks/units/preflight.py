@@ -11,18 +11,28 @@ from runtime import (
     ContainerInfo,
     Finding,
     HostFacts,
+    PodInfo,
     Severity,
     blockers,
     move_findings,
     source_findings,
 )
 from tasks.errors import NotMovableError
-from tasks.facts import MemberCheck, MemberFacts, SourceFacts, TargetCheck, named, source_facts
+from tasks.facts import (
+    MemberCheck,
+    MemberFacts,
+    SourceFacts,
+    TargetCheck,
+    named,
+    pod_label,
+    source_facts,
+)
 from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
 from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check
 from tasks.units.members import members_of
+from tasks.units.pods import pod_check, pod_facts, pod_of, without_pod
 
 
 def describe(step: Step) -> Result:
@@ -38,17 +48,21 @@ def describe(step: Step) -> Result:
         health_check(info.name, info.spec)  # a label that cannot be read is told now
     shared = shared_volumes({info.name: info.volumes for info in infos})
     order = bring_back_order({i.name: i.spec.labels for i in infos}, shared.carriers)
+    own_pod = pod_of(runtime, infos) if step.workflow.group is not None else None
     members = tuple(
-        _member(step, info, host, shared)
+        _member(step, info, host, shared, own_pod)
         for info in sorted(infos, key=lambda info: order.index(info.name))
     )
-    _judge(step, {member.name: member.findings for member in members})
+    pod = pod_facts(step, own_pod, [m.container for m in members]) if own_pod else None
+    found = {pod_label(pod.name): pod.findings} if pod else {}
+    _judge(step, found | {member.name: member.findings for member in members})
     for info in infos:
         for loss in runtime.unkept(info.id):
             step.log(f"not kept: {loss}")
     step.context.archives.check()
     key_id = step.context.archives.key_id
-    return SourceFacts(host=host, key_id=key_id, members=members).model_dump(mode="json")
+    source = SourceFacts(host=host, key_id=key_id, members=members, pod=pod)
+    return source.model_dump(mode="json")
 
 
 def preflight(step: Step) -> Result:
@@ -59,14 +73,20 @@ def preflight(step: Step) -> Result:
     source = source_facts(step.workflow)
     step.context.archives.require_key(source.key_id)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())
-    members = tuple(_checked(step, member, source.host, host) for member in source.members)
+    members = (
+        *pod_check(step, source, host),
+        *(_checked(step, member, source.host, host) for member in source.members),
+    )
     _judge(step, {member.name: member.findings for member in members})
     return TargetCheck(members=members).model_dump(mode="json")
 
 
-def _member(step: Step, info: ContainerInfo, host: HostFacts, shared: SharedVolumes) -> MemberFacts:
+def _member(
+    step: Step, info: ContainerInfo, host: HostFacts, shared: SharedVolumes, pod: PodInfo | None
+) -> MemberFacts:
     runtime, workflow = engine(step), step.workflow
     container = _with_fixed_addresses(runtime.container_facts(info.id), info)
+    container = without_pod(container, pod)
     outside = tuple(
         volume for volume in container.shared_volumes if volume.other not in workflow.containers
     )

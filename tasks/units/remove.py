@@ -26,6 +26,7 @@ ATTEMPTS = 5
 def finish(step: Step) -> Result:
     """Remove the source's stopped containers and the volumes that moved with them."""
     runtime, source = engine(step), source_facts(step.workflow)
+    step.await_earlier()  # the checkpoint may still be putting its things away
 
     def remove() -> tuple[str, ...]:
         for member in source.members:
@@ -34,7 +35,9 @@ def finish(step: Step) -> Result:
                 reason = "the source's copy runs again; stop one of the two"
                 raise NotMovableError(member.name, reason)
         step.fence()
-        kept = remove_copies(runtime, [m.id for m in source.members], source.volumes)
+        kept = remove_copies(
+            runtime, [m.id for m in source.members], source.volumes, pod=_pod(source)
+        )
         _remove_networks(runtime, step.workflow, source)
         return kept
 
@@ -47,7 +50,8 @@ def discard(step: Step) -> Result:
 
     def remove() -> None:
         step.fence()
-        remove_copies(runtime, [member.name for member in source.members], source.volumes)
+        names = [member.name for member in source.members]
+        remove_copies(runtime, names, source.volumes, pod=_pod(source))
 
     _tries()(remove)
     return {}
@@ -62,6 +66,10 @@ def _remove_networks(runtime: CheckpointRuntime, workflow: Workflow, source: Sou
         with suppress(NetworkInUseError, NetworkNotFoundError):
             if runtime.network(name).labels.get(PROJECT_LABEL) == workflow.workload:
                 runtime.remove_network(name)
+
+
+def _pod(source: SourceFacts) -> str:
+    return source.pod.name if source.pod else ""
 
 
 def _tries() -> Retrying:

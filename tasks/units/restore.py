@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runtime import (
     CheckpointRuntime,
+    PodSpec,
     RestoreSpec,
     RunSpec,
     VolumeInUseError,
@@ -19,6 +20,7 @@ from tasks.step import Result, Step
 from tasks.units.bases import forget_bases
 from tasks.units.engine import engine, lookup, remove_copies, wait_healthy
 from tasks.units.members import Incoming, incoming, volumes_of
+from tasks.units.pods import made_and_held, wanted_pod
 from tasks.units.surroundings import ensure_networks
 from tasks.units.target import leaving_nothing, take_target
 
@@ -33,21 +35,27 @@ def restore(step: Step) -> Result:
     runtime.ping()
     found = list(incoming(step))
     drafts = [one.draft for one in found]
+    pod = wanted_pod(step)
+    pod_name = pod.spec.name if pod else ""
     _require_whole(step.workflow, drafts)
     names, volumes = [draft.workload for draft in drafts], volumes_of(drafts)
     if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
-        _discard_old(step, runtime, drafts)
-    take_target(step, runtime, names, volumes)
+        _discard_old(step, runtime, drafts, pod_name)
+    take_target(step, runtime, names, volumes, pod=pod_name)
     try:
-        with leaving_nothing(step, runtime, names, volumes):
-            containers = _restore_all(step, runtime, found)
+        with leaving_nothing(step, runtime, names, volumes, pod=pod_name):
+            with made_and_held(runtime, pod):
+                containers = _restore_all(step, runtime, found, pod.spec if pod else None)
+            _wait_for_all(step, runtime, containers, drafts)
     finally:
         forget_bases(step)
     return {"container_ids": list(containers)}
 
 
-def _restore_all(step: Step, runtime: CheckpointRuntime, found: Sequence[Incoming]) -> list[str]:
-    """One after the other, in their order; only then may one's health depend on another's."""
+def _restore_all(
+    step: Step, runtime: CheckpointRuntime, found: Sequence[Incoming], pod: PodSpec | None
+) -> list[str]:
+    """One after the other, in their order."""
     drafts = [one.draft for one in found]
     for draft in drafts:
         ensure_networks(runtime, RunSpec.model_validate(draft.spec), draft.networks)
@@ -55,18 +63,28 @@ def _restore_all(step: Step, runtime: CheckpointRuntime, found: Sequence[Incomin
     containers: list[str] = []
     with runtime.kept_apart(networks if len(found) > 1 else ()) as cut_off:
         for one in found:
-            options = _options(step.workflow, one.draft)
+            options = _options(step.workflow, one.draft, pod)
             containers.append(runtime.restore(one.chunks, options, archive=one.draft.id))
             cut_off()
-        runtime.forget_connections(a for draft in drafts for a in draft.addresses)
+        addresses = [address for draft in drafts for address in draft.addresses]
+        runtime.forget_connections([*addresses, *(pod.addresses if pod else ())])
+    return containers
+
+
+def _wait_for_all(
+    step: Step,
+    runtime: CheckpointRuntime,
+    containers: Sequence[str],
+    drafts: Sequence[CheckpointDraft],
+) -> None:
+    """Only when all are there may one's health depend on another's."""
     for container, draft in zip(containers, drafts, strict=True):
         policy = RunSpec.model_validate(draft.spec).restart
         runtime.update_restart_policy(container, policy)
         wait_healthy(step, container, restored=True)
-    return containers
 
 
-def _options(workflow: Workflow, manifest: CheckpointDraft) -> RestoreSpec:
+def _options(workflow: Workflow, manifest: CheckpointDraft, pod: PodSpec | None) -> RestoreSpec:
     """Claim the old addresses, unless the target cannot give them or the request gives them up.
 
     An imported container gets the name that it was imported under.
@@ -79,6 +97,7 @@ def _options(workflow: Workflow, manifest: CheckpointDraft) -> RestoreSpec:
         ignore_static_ip=new_address,
         ignore_static_mac=new_address,
         ignore_volumes=bool(manifest.shared_volumes) and not manifest.volumes,
+        pod=pod.name if pod else "",
     )
 
 
@@ -91,12 +110,17 @@ def _require_whole(workflow: Workflow, found: Sequence[CheckpointDraft]) -> None
             )
 
 
-def _discard_old(step: Step, runtime: CheckpointRuntime, found: Sequence[CheckpointDraft]) -> None:
-    """What ``--replace`` asks for: containers of these names, and their volumes, make room."""
+def _discard_old(
+    step: Step, runtime: CheckpointRuntime, found: Sequence[CheckpointDraft], pod: str
+) -> None:
+    """What ``--replace`` asks for: containers of these names, and their volumes, make room.
+
+    So does a pod of that name that has no others.
+    """
     here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
-    if here and not step.workflow.target_touched:
+    if (here or pod) and not step.workflow.target_touched:
         for volume in volumes_of(found):
             if set(runtime.volume_users(volume)) - set(here):
                 raise VolumeInUseError(volume)
         step.fence()
-        remove_copies(runtime, here, volumes_of(found))
+        remove_copies(runtime, here, volumes_of(found) if here else (), pod=pod)

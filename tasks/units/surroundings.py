@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, JsonValue
 
-from runtime import CheckpointRuntime, EngineError, NetworkSpec, RunSpec, VolumeSpec
+from runtime import CheckpointRuntime, EngineError, NetworkSpec, PodSpec, RunSpec, VolumeSpec
 
 BUILTIN_NETWORKS = {"podman", "bridge"}
 
 
-def described_networks(runtime: CheckpointRuntime, spec: RunSpec) -> tuple[NetworkSpec, ...]:
-    """The container's own networks, as this host has them."""
+def described_networks(
+    runtime: CheckpointRuntime, spec: RunSpec | PodSpec
+) -> tuple[NetworkSpec, ...]:
+    """The container's (or pod's) own networks, as this host has them."""
     return tuple(runtime.network(name) for name in _networks(spec))
 
 
@@ -27,7 +29,9 @@ def records(specs: Iterable[BaseModel]) -> tuple[dict[str, JsonValue], ...]:
 
 
 def ensure_networks(
-    runtime: CheckpointRuntime, spec: RunSpec, known: Iterable[Mapping[str, JsonValue]] = ()
+    runtime: CheckpointRuntime,
+    spec: RunSpec | PodSpec,
+    known: Iterable[Mapping[str, JsonValue]] = (),
 ) -> None:
     """Create the networks that are missing, as the source had them if that is known."""
     as_it_was = {s.name: s for s in map(NetworkSpec.model_validate, known)}
@@ -46,7 +50,9 @@ def ensure_volumes(
             runtime.create_volume(as_it_was.get(name) or VolumeSpec(name=name))
 
 
-def _create_network(runtime: CheckpointRuntime, spec: RunSpec, network: NetworkSpec) -> None:
+def _create_network(
+    runtime: CheckpointRuntime, spec: RunSpec | PodSpec, network: NetworkSpec
+) -> None:
     """Create it with the source's subnets, or with others where these are taken.
 
     Not if the container has a fixed address there, which would be in none of the others.
@@ -60,7 +66,7 @@ def _create_network(runtime: CheckpointRuntime, spec: RunSpec, network: NetworkS
         runtime.create_network(network.model_copy(update={"subnets": ()}))
 
 
-def _networks(spec: RunSpec) -> list[str]:
+def _networks(spec: RunSpec | PodSpec) -> list[str]:
     return [n.name for n in spec.networks if not n.is_mode and n.name not in BUILTIN_NETWORKS]
 
 

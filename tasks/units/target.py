@@ -10,6 +10,7 @@ import structlog
 from runtime import (
     CheckpointRuntime,
     ContainerExistsError,
+    PodExistsError,
     RuntimeEngineError,
     VolumeExistsError,
 )
@@ -20,18 +21,25 @@ log = structlog.get_logger()
 
 
 def take_target(
-    step: Step, runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str]
+    step: Step,
+    runtime: CheckpointRuntime,
+    names: Sequence[str],
+    volumes: Sequence[str],
+    *,
+    pod: str = "",
 ) -> None:
     """Make sure that the target has nothing of these names, then mark it as touched.
 
     Before the mark anything there belongs to someone else and is refused; after it, whatever is
     there is a leftover of this workflow's earlier try and is removed. Raises
-    ContainerExistsError, VolumeExistsError.
+    ContainerExistsError, PodExistsError, VolumeExistsError.
     """
     if step.workflow.target_touched:
         step.fence()
-        remove_copies(runtime, names, volumes)
+        remove_copies(runtime, names, volumes, pod=pod)
         return
+    if pod and runtime.pod_exists(pod):
+        raise PodExistsError(pod)
     for name in names:
         if lookup(runtime, name) is not None:
             raise ContainerExistsError(name)
@@ -43,7 +51,12 @@ def take_target(
 
 @contextmanager
 def leaving_nothing(
-    step: Step, runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str]
+    step: Step,
+    runtime: CheckpointRuntime,
+    names: Sequence[str],
+    volumes: Sequence[str],
+    *,
+    pod: str = "",
 ) -> Iterator[None]:
     """Remove what a failed try made, as far as the engine lets us; the next rung does it again.
 
@@ -53,12 +66,14 @@ def leaving_nothing(
         yield
     except Exception:
         if step.still_ours():
-            _clean_up(runtime, names, volumes)
+            _clean_up(runtime, names, volumes, pod)
         raise
 
 
-def _clean_up(runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str]) -> None:
+def _clean_up(
+    runtime: CheckpointRuntime, names: Sequence[str], volumes: Sequence[str], pod: str
+) -> None:
     try:
-        remove_copies(runtime, names, volumes)
+        remove_copies(runtime, names, volumes, pod=pod)
     except RuntimeEngineError as error:
         log.warning("leftovers stay until the next try", containers=names, reason=str(error))

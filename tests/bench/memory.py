@@ -1,15 +1,24 @@
-"""The memory of worker processes over time."""
+"""The memory of worker processes over time, and during a migration."""
 
 from __future__ import annotations
 
 import os
+import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.moves import ours, tidy
+from tests.bench.progress import say
+from tests.bench.records import Growth, Memory
+from tests.bench.workload import Workload
+from tests.lab import Lab
+
+HOSTS = {"source": "a", "target": "b"}
+IDLE_SECONDS = 2.0
 SAMPLE_SECONDS = 0.05
 LOOK_FOR_CHILDREN_SECONDS = 1.0
 KIB_PER_MIB = 1024
@@ -30,6 +39,33 @@ class Samples:
     def take(self) -> None:
         """Add a sample; a process that has just ended counts nothing."""
         self.mib.append(sum(process_kib(pid) for pid in self._tree) / KIB_PER_MIB)
+
+
+def watch(lab: Lab, sizes: Sequence[int]) -> Memory:
+    """One migration of each size (MiB), each by workers that have done nothing before."""
+    return Memory(measure=measure(), sizes={size: _watch(lab, size) for size in sizes})
+
+
+def _watch(lab: Lab, size: int) -> dict[str, Growth]:
+    say(f"memory, {size} MiB: one move by new workers")
+    lab.call("workers", "restart")
+    workload = Workload.start(lab, "watched", size)
+    pids = {role: _worker_pid(lab, host) for role, host in HOSTS.items()}
+    with sampling(pids) as workers:
+        time.sleep(IDLE_SECONDS)
+        idle_samples = {role: len(samples.mib) for role, samples in workers.items()}
+        ours(workload)
+    tidy(lab, workload)
+    return {role: _growth(samples, idle_samples[role]) for role, samples in workers.items()}
+
+
+def _growth(samples: Samples, idle_samples: int) -> Growth:
+    idle = statistics.median(samples.mib[:idle_samples])
+    return Growth(idle_mib=idle, peak_mib=max(samples.mib), samples=len(samples.mib))
+
+
+def _worker_pid(lab: Lab, host: str) -> int:
+    return int((lab.dir / "workers" / f"{host}.pid").read_text())
 
 
 @contextmanager

@@ -1,91 +1,98 @@
-"""The report as tables."""
+"""The report for a terminal, and as the document in docs/."""
 
 from __future__ import annotations
 
-from itertools import chain, zip_longest
-from typing import Any
+import re
+from collections.abc import Iterator
+from itertools import chain
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
-OURS = "podferry"
-NOTES = """\
-Medians. Total: from the first command to the end of the last. Downtime: the largest gap in the
-container's own timestamps. Script: podman container checkpoint --export, a copy to the same MinIO
-and back by boto3's upload_file and download_file with their defaults, each a process of its own,
-podman container restore --import, podman rm. Each of its five commands enters a host, which costs
-{entry:.2f} s here, about what an ssh would."""
+from tests.bench.claims import claims
+from tests.bench.records import Machine, Report
+from tests.bench.tables import Table, steps, tables
+
+COMMANDS = "`make bench` (`make bench-plot` writes this file and the plot from its report)"
+_NUMBER = re.compile(r"[\d.]*")
+HOW_TO_READ = """\
+Everything runs in turn, in one run, on one machine that hosts, store and workers share: compare the
+rows of one table, and trust ratios more than numbers. Numbers are medians.
+
+- **To and from the store**: a file of random bytes. `podferry` tries to compress them (in vain),
+  encrypts and verifies; the others do not. `mc` is timed as a process, `podferry` and `boto3`
+  (`upload_fileobj` and `download_fileobj` as they come) as calls. Files lie in memory, MinIO's on
+  the disk. Ratios are to the fastest of the plain tools.
+- **Compressing and encrypting**: a file on one machine, beside the command lines one would type.
+- **Moving**: total is from the first command to the end of the last, downtime the largest gap in
+  the container's own clock. `script` is `podman container checkpoint --export`, `mc cp` to the
+  store and from it, `podman container restore --import`, `podman rm`: {entry} Podferry needs one
+  command. `bare REST` is a Python program of nothing but Podman's REST calls and boto3's transfers.
+  Ratios are to `podferry`: above 1, it is faster.
+- **Checkpoints**: bytes in the store, all of them.
+- **Memory**: of a worker with all its processes; "above idle" is what one migration adds."""
 
 
-def show(report: dict[str, Any], console: Console) -> None:
+def show(report: Report, console: Console) -> None:
     """Print all of it."""
-    for size, methods in report["sizes"].items():
-        console.print(_moves(size, methods))
-        console.print(_steps(size, methods))
-    console.print(NOTES.format(entry=report["command_entry_seconds"]), markup=False)
-    console.print()
-    memory = report["memory"]
-    console.print(_memory(memory))
-    if len(memory["sizes"]) > 1:
-        first, *_, last = memory["sizes"]
-        ratios = ", ".join(f"{role} {ratio:.2f}" for role, ratio in memory["peak_ratio"].items())
-        console.print(f"Peak at {last} MiB over peak at {first} MiB: {ratios}")
-    verdict = "PASS" if memory["holds"] else "FAIL"
-    console.print(
-        f"{verdict}: less than {memory['limit_mib']:.0f} MiB above idle",
-        style="green" if memory["holds"] else "red",
+    for table in chain(tables(report), steps(report)):
+        console.print(_rich(table))
+    for section, why in report.skipped.items():
+        console.print(f"{section} was skipped: {why}", markup=False)
+    judged = claims(report)
+    missed = [claim for claim in judged if not claim.holds]
+    for claim in missed:
+        console.print(f"FAIL: {claim.what}: {claim.measured}, wanted {claim.wanted}", style="red")
+    if judged and not missed:
+        console.print("PASS: every promise above holds", style="green")
+
+
+def document(report: Report) -> str:
+    """docs/bench.md."""
+    return "\n".join(_document(report)) + "\n"
+
+
+def _document(report: Report) -> Iterator[str]:
+    yield "# Measured"
+    yield ""
+    yield f"By {COMMANDS}: {_machine(report.machine)}."
+    yield ""
+    yield "![The same as bars](bench.svg)"
+    yield ""
+    entry = "five commands, each of which enters a host."
+    if report.moves:
+        entry = f"five commands, each of which enters a host in {report.moves.entry:.2f} s."
+    yield HOW_TO_READ.format(entry=entry)
+    for table in tables(report):
+        yield ""
+        yield from _markdown(table)
+    for section, why in report.skipped.items():
+        yield ""
+        yield f"Not measured: {section}, because {why}."
+
+
+def _machine(machine: Machine) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    return (
+        f"{machine.taken:%Y-%m-%d}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, "
+        f"Linux {machine.kernel}, {versions}; load before it began {machine.load:.1f}"
     )
 
 
-def _moves(size: str, methods: dict[str, Any]) -> Table:
-    table = _table(f"A container of {size} MiB", "total s", "ratio", "downtime s", "ratio", "MiB")
-    base = methods[OURS]
-    for name, method in methods.items():
-        table.add_row(
-            name,
-            f"{method['total_seconds']:.2f}",
-            f"{method['total_seconds'] / base['total_seconds']:.2f}",
-            f"{method['downtime_seconds']:.2f}",
-            f"{method['downtime_seconds'] / base['downtime_seconds']:.2f}",
-            f"{method['archive_mib']:.0f}",
-        )
-    return table
+def _markdown(table: Table) -> Iterator[str]:
+    yield f"## {table.title}"
+    yield ""
+    yield f"| {' | '.join(table.columns)} |"
+    yield f"| --- |{' ---: |' * (len(table.columns) - 1)}"
+    for row in table.rows:
+        yield f"| {' | '.join(row)} |"
 
 
-def _steps(size: str, methods: dict[str, Any]) -> Table:
-    """Every method's steps, then what its total has beyond them."""
-    table = Table(title=f"Seconds per step, {size} MiB", title_justify="left")
-    for name in methods:
-        table.add_column(name)
-        table.add_column("s", justify="right")
-    columns = [_step_cells(method) for method in methods.values()]
-    for cells in zip_longest(*columns, fillvalue=("", "")):
-        table.add_row(*chain.from_iterable(cells))
-    return table
-
-
-def _step_cells(method: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = [
-        *method["steps_seconds"].items(),
-        ("outside the steps", method["overhead_seconds"]),
-        *((f"  {name}", took) for name, took in method["waits_seconds"].items()),
-    ]
-    return [(name, f"{took:.2f}") for name, took in rows]
-
-
-def _memory(memory: dict[str, Any]) -> Table:
-    title = f"Memory of a worker and its children, MiB ({memory['measure']})"
-    table = _table(title, "idle", "peak", "above idle")
-    for size, workers in memory["sizes"].items():
-        for role, worker in workers.items():
-            cells = (worker[key] for key in ("idle_mib", "peak_mib", "above_idle_mib"))
-            table.add_row(f"{size} MiB, {role}", *(f"{cell:.0f}" for cell in cells))
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+def _rich(table: Table) -> RichTable:
+    shown = RichTable(title=table.title, title_justify="left")
+    for column, cells in zip(table.columns, zip(*table.rows, strict=True), strict=True):
+        numbers = all(_NUMBER.fullmatch(cell) for cell in cells)
+        shown.add_column(column, justify="right" if numbers else "left")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown

@@ -1,50 +1,92 @@
-"""Run the moves in turn, in a lab of their own, and watch the workers' memory."""
+"""Run the sections one after another, in a lab of their own."""
 
 from __future__ import annotations
 
+import os
 import statistics
-import sys
-import time
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.bench.memory import Samples, measure, sampling
-from tests.bench.moves import MOVERS, Move, ours, podferry, tidy
+from tests.bench import codec, incremental, memory, transfer
+from tests.bench.claims import SCRIPT
+from tests.bench.files import directory
+from tests.bench.link import held_to
+from tests.bench.machine import machine
+from tests.bench.moves import MODULE, MOVERS, Mover, compare, ours, podferry, tidy
+from tests.bench.progress import say
+from tests.bench.records import OURS, Machine, Moves, Preseed, Report, Works
+from tests.bench.s3_tools import mc_environment, store_of
+from tests.bench.timing import timed
 from tests.bench.workload import Workload
 from tests.lab import Lab, counter_context, lab
+from tests.services import cached_program
 
-HOSTS = {"source": "a", "target": "b"}
-LIMIT_MIB = 150.0  # above idle, for each worker with its children
-IDLE_SECONDS = 2.0
+HOSTS = ("a", "b")
+SECTIONS = ("transfer", "codec", "moves", "incremental", "preseed", "memory")
 WARM_UP_MIB = 16
 ENTRIES = 5
+LINK_MBIT = 200
+# While 1 GiB is sent ahead at this rate, for a minute and a half, a twentieth of it changes.
+PRESEED_CHURN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured: ``sizes`` maps a container's memory in MiB to its number of runs."""
+    """What is measured: ``sizes`` maps MiB to the number of runs; the other sizes are MiB too."""
 
+    sections: frozenset[str]
     sizes: dict[int, int]
     memory_sizes: tuple[int, ...]
+    incremental_mib: int
+    incremental_runs: int
+    preseed_mib: int
+    preseed_runs: int
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: Plan) -> Report:
     """Measure everything; return the report."""
-    with _prepared() as made:
-        return {
-            "command_entry_seconds": _entry_seconds(made),
-            "sizes": {str(size): _compare(made, size, runs) for size, runs in plan.sizes.items()},
-            "memory": _judged({str(size): _watch(made, size) for size in plan.memory_sizes}),
-        }
+    with ExitStack() as stack:
+        made = stack.enter_context(_prepared()) if plan.sections - {"codec"} else None
+        return Report.model_validate(_measured(plan, made, machine(made)))
+
+
+def _measured(plan: Plan, made: Lab | None, where: Machine) -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": where, "skipped": {}}
+    if "codec" in plan.sections:
+        found["codec"] = {mib: codec.measure(mib, runs) for mib, runs in plan.sizes.items()}
+    if made is None:
+        return found
+    if "transfer" in plan.sections:
+        found["transfer"] = {mib: _transfer(made, mib, runs) for mib, runs in plan.sizes.items()}
+    if "moves" in plan.sections:
+        sizes = {mib: compare(made, mib, runs, MOVERS) for mib, runs in plan.sizes.items()}
+        found["moves"] = Moves(entry=_entry(made), sizes=sizes)
+    if "memory" in plan.sections:
+        found["memory"] = memory.watch(made, plan.memory_sizes)
+    for name, command, option, measure in (
+        ("incremental", "checkpoint", "--incremental", _incremental),
+        ("preseed", "migrate", "--preseed", _preseed),
+    ):
+        if name in plan.sections and incremental.has_option(command, option):
+            found[name] = measure(made, plan)
+        elif name in plan.sections:
+            found["skipped"][name] = f"podferry {command} has no {option}"
+            say(f"{name}: skipped, {found['skipped'][name]}")
+    return found
 
 
 @contextmanager
 def _prepared() -> Iterator[Lab]:
     """A lab with workers and, by a first small move, the image on both hosts."""
-    _say("two Podman hosts, a hub with MinIO, three workers; a first move carries the image")
-    with lab(tuple(HOSTS.values()), minio="yes") as made, counter_context() as context:
+    cached_program("mc")  # or say at once that it is missing
+    say("two Podman hosts, a hub with MinIO, three workers; a first move carries the image")
+    with lab(HOSTS, minio="yes") as made, counter_context() as context, _mc(made):
+        say(f"lab: {made.dir}")
         made.call("workers", "start")
         podferry(made, "build", str(context), "--tag", "counter", "--host", "a")
         first = Workload.start(made, "warm-up", WARM_UP_MIB)
@@ -53,90 +95,44 @@ def _prepared() -> Iterator[Lab]:
         yield made
 
 
-def _entry_seconds(made: Lab) -> float:
+@contextmanager
+def _mc(made: Lab) -> Iterator[None]:
+    """Let mc know the lab's store, here and in all that is started from here."""
+    with tempfile.TemporaryDirectory(prefix="pf-mc-") as config:
+        names = mc_environment(store_of(made), Path(config))
+        os.environ.update(names)
+        try:
+            yield
+        finally:
+            for name in names:
+                del os.environ[name]
+
+
+def _transfer(made: Lab, mib: int, runs: int) -> Works:
+    with directory(2 * mib) as place:
+        words = (*MODULE, "tests.bench.transfer", str(place), str(mib), str(runs))
+        command = made.command("exec", "a", "--", *words)
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    assert done.returncode == 0, f"the transfers of {mib} MiB failed"
+    return transfer.WORKS.validate_json(done.stdout)
+
+
+def _entry(made: Lab) -> float:
     """What entering a host costs by itself: once for podferry, five times for the script."""
-    times = []
-    for _ in range(ENTRIES):
-        began = time.monotonic()
-        made.call("enter", "a", "--", "true")
-        times.append(time.monotonic() - began)
-    return statistics.median(times)
+    return statistics.median(timed(made.call, "enter", "a", "--", "true") for _ in range(ENTRIES))
 
 
-def _compare(made: Lab, size: int, runs: int) -> dict[str, Any]:
-    moves: dict[str, list[Move]] = {name: [] for name in MOVERS}
-    for number in range(1, runs + 1):
-        for name, mover in MOVERS.items():
-            workload = Workload.start(made, f"run-{number}", size)
-            move = mover(workload)
-            tidy(made, workload)
-            moves[name].append(move)
-            _say(f"{size} MiB, run {number} of {runs}, {name}: {move.total:.2f} s")
-    return {name: _medians(done) for name, done in moves.items()}
+def _incremental(made: Lab, plan: Plan) -> object:
+    return incremental.measure(made, plan.incremental_mib, plan.incremental_runs)
 
 
-def _medians(moves: list[Move]) -> dict[str, Any]:
-    return {
-        "total_seconds": statistics.median(move.total for move in moves),
-        "downtime_seconds": statistics.median(move.downtime for move in moves),
-        "archive_mib": statistics.median(move.archive_mib for move in moves),
-        "steps_seconds": _by_name([move.steps for move in moves]),
-        "waits_seconds": _by_name([move.waits for move in moves]),
-        "overhead_seconds": statistics.median(m.total - sum(m.steps.values()) for m in moves),
-        "totals_seconds": [move.total for move in moves],
-        "downtimes_seconds": [move.downtime for move in moves],
+def _preseed(made: Lab, plan: Plan) -> Preseed:
+    script = f"{SCRIPT}, zstd"
+    movers: dict[str, Mover] = {
+        OURS: lambda workload: ours(workload, "--preseed"),
+        script: MOVERS[script],
     }
-
-
-def _by_name(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-
-
-def _watch(made: Lab, size: int) -> dict[str, Any]:
-    """One migration by workers that have done nothing before, from idle to its end."""
-    _say(f"{size} MiB: the workers' memory")
-    made.call("workers", "restart")
-    workload = Workload.start(made, "watched", size)
-    pids = {role: _worker_pid(made, host) for role, host in HOSTS.items()}
-    with sampling(pids) as workers:
-        time.sleep(IDLE_SECONDS)
-        idle_samples = {role: len(samples.mib) for role, samples in workers.items()}
-        ours(workload)
-    tidy(made, workload)
-    return {role: _growth(samples, idle_samples[role]) for role, samples in workers.items()}
-
-
-def _growth(samples: Samples, idle_samples: int) -> dict[str, Any]:
-    idle, peak = statistics.median(samples.mib[:idle_samples]), max(samples.mib)
-    return {
-        "idle_mib": idle,
-        "peak_mib": peak,
-        "above_idle_mib": peak - idle,
-        "samples": len(samples.mib),
-    }
-
-
-def _judged(watched: dict[str, Any]) -> dict[str, Any]:
-    sizes = [int(size) for size in watched]
-    smallest, largest = (watched[str(size)] for size in (min(sizes), max(sizes)))
-    return {
-        "measure": measure(),
-        "limit_mib": LIMIT_MIB,
-        "holds": all(
-            worker["above_idle_mib"] < LIMIT_MIB
-            for run in watched.values()
-            for worker in run.values()
-        ),
-        "sizes": watched,
-        "peak_ratio": {
-            role: largest[role]["peak_mib"] / smallest[role]["peak_mib"] for role in HOSTS
-        },
-    }
-
-
-def _worker_pid(made: Lab, host: str) -> int:
-    return int((made.dir / "workers" / f"{host}.pid").read_text())
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    mib, runs = plan.preseed_mib, plan.preseed_runs
+    with held_to(made, LINK_MBIT, HOSTS):
+        moves = compare(made, mib, runs, movers, churn=PRESEED_CHURN, what="preseed")
+    return Preseed(mib=mib, link_mbit=LINK_MBIT, moves=moves)

@@ -33,10 +33,13 @@ class Workload:
     before: State
 
     @classmethod
-    def start(cls, lab: Lab, name: str, memory_mib: int) -> Workload:
-        """Start it on host a and wait until its memory is filled and it counts."""
-        size = f"MEMORY_MIB={memory_mib}"
-        lab.call("enter", "a", "--", "podman", "run", "-d", "--name", name, "-e", size, IMAGE)
+    def start(cls, lab: Lab, name: str, memory_mib: int, *, churn: int = 0) -> Workload:
+        """Start it on host a and wait until its memory is filled and it counts.
+
+        ``churn`` of a thousand pages are rewritten at random in each ten seconds.
+        """
+        settings = ("-e", f"MEMORY_MIB={memory_mib}", "-e", f"CHURN={churn}")
+        lab.call("enter", "a", "--", "podman", "run", "-d", "--name", name, *settings, IMAGE)
         return cls(lab=lab, name=name, before=_await(lab, "a", name, ticks=TICKS_BEFORE_A_MOVE))
 
     def downtime(self, moved_at: float) -> float:

@@ -55,6 +55,11 @@ PUBLIC = [
     "NetworkSpec",
     "NotACheckpointError",
     "OutputChunk",
+    "PodExistsError",
+    "PodInUseError",
+    "PodInfo",
+    "PodNotFoundError",
+    "PodSpec",
     "PodmanRuntime",
     "Port",
     "PullFailedError",
@@ -81,6 +86,8 @@ PUBLIC = [
     "containerfile_name",
     "move_findings",
     "needs_new_address",
+    "pod_findings",
+    "pod_target_findings",
     "source_findings",
 ]
 

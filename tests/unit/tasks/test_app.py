@@ -7,9 +7,11 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, QueueNotFound
 from kombu import Connection
+from kombu.exceptions import OperationalError
 
-from tasks.app import make_app
+from tasks.app import make_app, publish_errors
 from tasks.context import Context
+from tasks.errors import BrokerUnavailableError
 from tasks.models import Kind, Unit, new_workflow
 from tasks.plans import first_plan
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, START, declare, host_queue, queue, unit_task
@@ -91,3 +93,12 @@ def test_a_superseded_message_ends_quietly(worker_app: Celery, context: Context)
     context.records.create(workflow)
     with pytest.raises(Ignore):
         worker_app.tasks[unit_task(Unit.UP)](workflow_id=workflow.id, step=0, epoch=9)
+
+
+def test_a_broker_that_is_gone_is_our_error_and_no_password_is_in_it() -> None:
+    with (
+        pytest.raises(BrokerUnavailableError, match="redis://hub:6379/0 does not") as caught,
+        publish_errors("redis://:secret@hub:6379/0"),
+    ):
+        raise OperationalError("connection refused")
+    assert "secret" not in str(caught.value)

@@ -18,7 +18,7 @@ from runtime import (
     RestoreFailedError,
 )
 from tasks.context import Context
-from tasks.errors import StepFailedError
+from tasks.errors import StepFailedError, SupersededError
 from tasks.models import (
     Kind,
     Options,
@@ -32,7 +32,7 @@ from tasks.models import (
 )
 from tasks.step import run_step
 from tasks.units import UNITS
-from tasks.workflows import begin, decide
+from tasks.workflows import begin, decide, planned
 from tests.unit.tasks.world import World
 
 CHECKPOINT = 4  # the index of the step in a migration's plan
@@ -104,7 +104,7 @@ class Relay:
 
     def in_background(self, index: int) -> threading.Thread:
         def run() -> None:
-            with suppress(StepFailedError):
+            with suppress(StepFailedError, SupersededError):
                 self.step(index, self.ready.set)
 
         thread = threading.Thread(target=run)
@@ -201,3 +201,25 @@ def test_a_copy_that_runs_is_kept_though_its_checkpoint_ended_badly(relay: Relay
     copy = relay.world.on("b")
     assert copy is not None
     assert copy.memory == relay.memory
+
+
+def test_a_worker_that_wakes_up_late_makes_no_second_copy_run(relay: Relay) -> None:
+    relay.begin()
+    checkpoint, restore = relay.both()
+    records = relay.world.context.records
+
+    def given_up(workflow: Workflow) -> Workflow:
+        return planned(workflow, ((Unit.DISCARD, "b"), (Unit.RESUME, "a")))
+
+    records.update(relay.id, given_up)
+    relay.source.flow()
+    checkpoint.join(PATIENCE_SECONDS)
+    restore.join(PATIENCE_SECONDS)
+    assert relay.world.on("b") is None
+    assert relay.world.context.archives.checkpoints("web") == []
+    plan: Workflow | None = relay.look()
+    while plan is not None and plan.state is not State.ENDED:
+        plan = relay.world.run_plan(plan)
+    back = relay.world.on("a")
+    assert back is not None
+    assert (back.state, back.memory) == (ContainerState.RUNNING, relay.memory)

@@ -25,8 +25,9 @@ from tasks.models import (
 )
 from tasks.records import Records
 from tasks.registry import Registry
-from tasks.schedules import Schedule, Schedules, fire_due
+from tasks.schedules import Schedule, Schedules
 from tasks.step import end
+from workers.schedules import fire_due
 
 EVERY = timedelta(minutes=10)
 

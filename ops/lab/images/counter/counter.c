@@ -4,6 +4,7 @@
  * Settings, as environment variables or as KEY=VALUE arguments:
  *   MEMORY_MIB  how much memory to fill (16)
  *   PATTERN     "random" does not compress, "text" does (random)
+ *   CHURN       how many of a thousand pages are rewritten at random in each ten seconds (0)
  *   STATE       the file that is rewritten every 20 ms (/state/now), one line of fixed width:
  *               counter, unix time, largest gap between two times, checksums hold (1 or 0), boot id
  *
@@ -21,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 20, TICKS_PER_SECOND = 1000 / TICK_MS, SLICES = 500 };
+enum { TICK_MS = 20, TICKS_PER_SECOND = 1000 / TICK_MS, SLICES = 500, PAGE = 4096 };
 
 static const char *setting(int argc, char **argv, const char *name, const char *standard)
 {
@@ -46,17 +47,22 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static uint64_t next(uint64_t seed) /* xorshift */
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
 static void fill(uint64_t *words, size_t count, int text, uint64_t seed)
 {
     static const char line[] = "the quick brown fox jumps over the lazy dog, time and again... \n";
     for (size_t i = 0; i < count; i++) {
         if (text) {
             memcpy(&words[i], &line[i * 8 % 64], 8);
-        } else { /* xorshift */
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            words[i] = seed;
+        } else {
+            words[i] = seed = next(seed);
         }
     }
 }
@@ -71,6 +77,7 @@ static uint64_t checksum(const uint64_t *words, size_t count)
 
 int main(int argc, char **argv)
 {
+    size_t churn = strtoull(setting(argc, argv, "CHURN", "0"), NULL, 10);
     size_t bytes = strtoull(setting(argc, argv, "MEMORY_MIB", "16"), NULL, 10) << 20;
     int text = !strcmp(setting(argc, argv, "PATTERN", "random"), "text");
     const char *state = setting(argc, argv, "STATE", "/state/now");
@@ -88,7 +95,7 @@ int main(int argc, char **argv)
         return 1;
     }
     fill(words, bytes / sizeof(uint64_t), text, boot);
-    uint64_t sums[SLICES];
+    uint64_t seed = boot, sums[SLICES];
     for (int i = 0; i < SLICES; i++)
         sums[i] = checksum(words + i * slice, slice);
 
@@ -114,6 +121,12 @@ int main(int argc, char **argv)
         int i = counter % SLICES; /* all of the memory in ten seconds, too little at a time to make a gap */
         if (checksum(words + i * slice, slice) != sums[i])
             intact = 0;
+        for (size_t n = slice * sizeof *words * churn / 1000 / PAGE; n; n--) {
+            seed = next(seed);
+            words[i * slice + seed % slice] = seed;
+        }
+        if (churn)
+            sums[i] = checksum(words + i * slice, slice);
         char line[128];
         int length = snprintf(line, sizeof line, "%012llu %017.6f %012.6f %d %016llx\n", (unsigned long long)counter,
                               time, largest_gap, intact, (unsigned long long)boot);

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 import runtime.preflight
-from runtime import Canary, CanaryState, ContainerState, Severity, needs_new_address
+from runtime import (
+    Canary,
+    CanaryState,
+    ContainerState,
+    Finding,
+    PodInfo,
+    PodSpec,
+    Severity,
+    needs_new_address,
+    pod_findings,
+    pod_target_findings,
+)
 from runtime.preflight.facts import (
     Attachment,
     BindFacts,
@@ -19,7 +30,7 @@ from runtime.preflight.facts import (
     PublishedPort,
     SharedVolume,
 )
-from tests.unit.runtime.preflight.samples import GIB, NETWORK, TARGET, Changes, judged
+from tests.unit.runtime.preflight.samples import GIB, NETWORK, TARGET, WEB, Changes, judged
 
 ROOT = Path(__file__).parents[4]
 OLD_CRIU = Canary(state=CanaryState.OK, criu_version="4.1")
@@ -65,7 +76,7 @@ CASES = [
         container={"state": ContainerState.EXITED},
     ),
     Case(code="auto-remove", says="made with --rm", container={"auto_remove": True}),
-    Case(code="pod", says="pod 0123456789ab", container={"pod": "0123456789abcdef"}),
+    Case(code="pod", says="pod 'shop', whose", container={"pod": "shop"}),
     Case(
         code="dependencies",
         says="depends on eeeeeeeeeeee",
@@ -339,6 +350,77 @@ def test_only_a_lost_address_needs_a_new_one(taken: dict[str, str]) -> None:
     assert needs_new_address(judged(target=there(taken=taken))) is bool(taken)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PodCase:
+    """Facts about a pod that bring exactly this finding."""
+
+    code: str
+    says: str
+    warning: bool = False
+    pod: Changes = field(default_factory=dict)
+    web: Changes = field(default_factory=dict)
+    target: Changes = field(default_factory=dict)
+    name_in_use: bool = False
+
+
+LOCAL = PodSpec(name="shop", share=("net",))
+SHARING: Changes = {"spec": PodSpec(name="shop")}
+POD = PodInfo(id="f" * 64, spec=LOCAL, infra="e" * 64, members=("web", "db"))
+POD_CASES: list[PodCase] = [
+    PodCase(code="pod-option", says="with memory_limit", pod={"unsupported": ("memory_limit",)}),
+    PodCase(
+        code="pod-exit-policy",
+        says="stops with the last",
+        pod={"spec": PodSpec(name="shop", share=("net",), exit_policy="stop")},
+    ),
+    PodCase(code="pod-members", says="move: old", pod={"members": ("web", "db", "old")}),
+    PodCase(code="pod-infra", says="no infra container", warning=True, pod={"infra": ""}),
+    PodCase(code="pod-ipc", says="System V", pod={"system_v": True}),
+    PodCase(code="pod-shm", says="its own copy", warning=True, pod=SHARING),
+    PodCase(
+        code="pod-shm",
+        says="use /dev/shm/q",
+        pod=SHARING,
+        web=process(shared_memory=("/dev/shm/q",)),
+    ),
+    PodCase(code="name-in-use", says="a pod 'shop'", name_in_use=True),
+    PodCase(code="port-taken", says="by container 'shop'", target=published()),
+    PodCase(
+        code="address-taken",
+        says="belongs to shop",
+        warning=True,
+        target=there(taken={"10.89.0.7": "shop"}),
+    ),
+]
+
+
+def judged_pod(case: PodCase) -> list[Finding]:
+    web, pod = WEB.model_copy(update=case.web), POD.model_copy(update=case.pod)
+    target = TARGET.model_copy(update=case.target)
+    return [
+        *pod_findings(pod, [web, web.model_copy(update={"name": "db"})]),
+        *pod_target_findings(pod, WEB, target, name_in_use=case.name_in_use),
+    ]
+
+
+@pytest.mark.parametrize("case", POD_CASES, ids=lambda case: f"{case.code}: {case.says}")
+def test_each_fact_about_a_pod_brings_its_finding(case: PodCase) -> None:
+    (found,) = judged_pod(case)
+    assert found.code == case.code
+    assert case.says in found.message
+    assert found.cure
+    assert found.severity is (Severity.WARNING if case.warning else Severity.BLOCKER)
+
+
+def test_nothing_is_in_the_way_of_a_plain_pod() -> None:
+    assert judged_pod(PodCase(code="", says="")) == []
+
+
+def test_a_pod_without_a_network_has_neither_ports_nor_addresses() -> None:
+    spec = PodSpec(name="shop", share=("uts",))
+    assert judged_pod(PodCase(code="", says="", pod={"spec": spec}, target=published())) == []
+
+
 def codes_in_the_source() -> set[str]:
     found = set()
     for file in Path(runtime.preflight.__file__).parent.glob("*.py"):
@@ -354,7 +436,8 @@ def codes_in_the_source() -> set[str]:
 
 
 def test_every_code_is_provoked_here() -> None:
-    assert {case.code for case in CASES} == codes_in_the_source()
+    provoked = {case.code for case in CASES} | {case.code for case in POD_CASES}
+    assert provoked == codes_in_the_source()
 
 
 def test_every_code_is_documented() -> None:

@@ -1,0 +1,48 @@
+"""Files for the measurements, in memory where there is room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHUNK_BYTES = 1 << 20
+MEMORY = Path("/dev/shm")
+TEXT = b"the quick brown fox jumps over the lazy dog, time and again... \n"
+
+
+@contextmanager
+def directory(mib: int) -> Iterator[Path]:
+    """A directory for files of so many MiB; on the disk where memory has no room for them."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >> 20 > mib
+    place = MEMORY if roomy else None
+    with tempfile.TemporaryDirectory(prefix="pf-bench-", dir=place) as name:
+        yield Path(name)
+
+
+def random_file(path: Path, mib: int) -> None:
+    """A file that does not compress."""
+    write(path, (os.urandom(CHUNK_BYTES) for _ in range(mib)))
+
+
+def mixed_file(path: Path, mib: int) -> None:
+    """A file of which every other MiB compresses to next to nothing."""
+    text = TEXT * (CHUNK_BYTES // len(TEXT))
+    write(path, (text if n % 2 else os.urandom(CHUNK_BYTES) for n in range(mib)))
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """A file's content in pieces."""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def write(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file."""
+    with path.open("wb") as file:
+        for chunk in content:
+            file.write(chunk)
