@@ -20,6 +20,7 @@ class Pod:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.name = f"pod{secrets.token_hex(3)}"
+        self.project = f"{self.name}-project"
         self.network, self.volume = f"{self.name}-net", f"{self.name}-data"
         self.db, self.client = f"{self.name}-db", f"{self.name}-client"
         self.counters = [Workload(fleet, f"{self.name}-web") for _ in range(2)]
@@ -48,6 +49,27 @@ class Pod:
         for counter in self.counters:
             self.add(counter.name, (), env={"MEMORY_MIB": "8"}, restart_policy="always")
         eventually(lambda: self.heard("a") > 5, "the client does not hear the database")
+
+    def start_without_infra(self) -> None:
+        """Make a pod as podman-compose does, with the counters only, a project's by label."""
+        runtime = self.fleet.runtime("a")
+        runtime.create_network(NetworkSpec(name=self.network))
+        LibpodClient(runtime.socket).json(
+            "/pods/create",
+            method="POST",
+            operation="creation",
+            body={"name": self.name, "no_infra": True},
+        )
+        for counter in self.counters:
+            self.add(
+                counter.name,
+                (),
+                env={"MEMORY_MIB": "8"},
+                labels={"com.docker.compose.project": self.project},
+                netns={"nsmode": "bridge"},
+                Networks={self.network: {}},
+            )
+            counter.counting("a")
 
     def add(self, name: str, command: Sequence[str], **fields: Any) -> None:  # noqa: ANN401
         """Put a container into it, and start that one; ``fields`` are libpod's."""

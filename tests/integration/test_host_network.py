@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,22 +20,31 @@ def runtime(fleet: Fleet) -> PodmanRuntime:
 
 
 @pytest.fixture
-def server(runtime: PodmanRuntime, new_workload: Callable[[str], Workload]) -> Workload:
-    """A container that says hello, on a network of its own."""
+def network(runtime: PodmanRuntime) -> Iterator[str]:
+    """A network on it, gone after its containers."""
+    name, subnet = "apart", Subnet(subnet="10.66.9.0/24")
+    runtime.create_network(NetworkSpec(name=name, subnets=(subnet,)))
+    yield name
+    runtime.remove_network(name)
+
+
+@pytest.fixture
+def server(
+    runtime: PodmanRuntime, network: str, new_workload: Callable[[str], Workload]
+) -> Workload:
+    """A container there that says hello."""
     made = new_workload("server")
-    subnet = Subnet(subnet="10.66.9.0/24")
-    runtime.create_network(NetworkSpec(name=made.network, subnets=(subnet,)))
-    attached = NetworkAttachment(name=made.network, ipv4="10.66.9.9")
+    attached = NetworkAttachment(name=network, ipv4="10.66.9.9")
     runtime.start(runtime.run(made.spec(command=ANSWERS, networks=(attached,))))
     return made
 
 
 def client_of(
-    runtime: PodmanRuntime, server: Workload, new_workload: Callable[[str], Workload]
+    runtime: PodmanRuntime, network: str, new_workload: Callable[[str], Workload]
 ) -> Workload:
-    """Another container on the server's network."""
+    """Another container there."""
     made = new_workload("client")
-    attached = NetworkAttachment(name=server.network, ipv4="10.66.9.10")
+    attached = NetworkAttachment(name=network, ipv4="10.66.9.10")
     runtime.start(runtime.run(made.spec(command=("sleep", "1000000"), networks=(attached,))))
     return made
 
@@ -46,15 +55,16 @@ def hears(runtime: PodmanRuntime, client: Workload) -> bool:
     return runtime.exec(client.name, words).output == b"hello\n"
 
 
+@pytest.mark.usefixtures("server")
 def test_who_comes_is_cut_off_until_all_are_there(
-    runtime: PodmanRuntime, server: Workload, new_workload: Callable[[str], Workload]
+    runtime: PodmanRuntime, network: str, new_workload: Callable[[str], Workload]
 ) -> None:
-    early = client_of(runtime, server, new_workload)
+    early = client_of(runtime, network, new_workload)
     eventually(lambda: hears(runtime, early), "the server is silent")
     runtime.remove(early.name, force=True)
 
-    with runtime.kept_apart([server.network]) as cut_off:
-        late = client_of(runtime, server, new_workload)
+    with runtime.kept_apart([network]) as cut_off:
+        late = client_of(runtime, network, new_workload)
         assert hears(runtime, late)
         cut_off()
         assert not hears(runtime, late)
@@ -63,9 +73,9 @@ def test_who_comes_is_cut_off_until_all_are_there(
 
 
 def test_a_tracked_connection_is_forgotten(
-    runtime: PodmanRuntime, server: Workload, new_workload: Callable[[str], Workload]
+    runtime: PodmanRuntime, network: str, new_workload: Callable[[str], Workload]
 ) -> None:
-    client = client_of(runtime, server, new_workload)
+    client = client_of(runtime, network, new_workload)
     # to the host's own end of the network: what stays on the bridge is not tracked everywhere
     client.sh("a", "echo x | nc -u -w 1 10.66.9.1 9 || true")
 

@@ -103,6 +103,30 @@ def test_a_pod_s_checkpoint_is_restored_as_one(fleet: Fleet, pod: Pod) -> None:
     assert [s.boot_id for s in pod.counting("a")] == [s.boot_id for s in before]
 
 
+def test_a_project_as_podman_compose_makes_it_takes_its_pod_along(fleet: Fleet) -> None:
+    """Podman restores into no pod without an infra container, so it gets one."""
+    project = Pod(fleet)
+    try:
+        project.start_without_infra()
+        before = project.counting("a")
+
+        there = fleet.workflow("migrate", project.project, "--to", "b")
+
+        assert there.outcome is Outcome.MOVED, there.reason
+        assert project.left_on("a") == set()
+        assert live_on(before, project.counting("b"))
+        made = fleet.runtime("b").pod(project.name)
+        assert set(made.members) == {counter.name for counter in project.counters}
+        assert made.spec.share == ()
+
+        back = fleet.workflow("migrate", project.project, "--to", "a")
+
+        assert back.outcome is Outcome.MOVED, back.reason
+        assert live_on(before, project.counting("a"))
+    finally:
+        project.forget()
+
+
 def test_what_of_a_pod_could_not_come_back_is_said_before(fleet: Fleet, pod: Pod) -> None:
     fleet.runtime("b").create_pod(PodSpec(name=pod.name))
     pod.add(f"{pod.name}-over", ("true",))
