@@ -63,7 +63,10 @@ class Registry:
         return Canary() if value is None else Canary.model_validate_json(value)
 
     def report_rate(self, host: str, bytes_per_second: float) -> None:
-        """Say how fast a host sent a checkpoint, in bytes of memory and files."""
+        """Say how fast a host sent a checkpoint, not counting what the engine took.
+
+        In bytes of memory and files, before compression.
+        """
         self._redis.hset(RATES, host, str(bytes_per_second))
 
     def rate(self, host: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / "ops" / "lab"
+STOP_SECONDS = 20.0
 COUNTER_CONTEXT = LAB / "images" / "context.sh"
 
 
@@ -42,16 +44,14 @@ class Lab:
 
     def call(self, verb: str, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a lab verb to its end; its failure is the test's."""
-        done = subprocess.run(
-            self.command(verb, *args), capture_output=True, text=True, check=False
-        )
+        done = _run(self.command(verb, *args))
         assert done.returncode == 0, f"lab {verb} {args}: {done.stderr or done.stdout}"
         return done
 
     def up(self, hosts: Sequence[str], minio: str) -> None:
         """Bring it up; without MinIO the tests that want it cannot run."""
         words = self.command("up", "--hosts", ",".join(hosts), "--minio", minio)
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = _run(words)
         if "no MinIO" in done.stderr:
             missing(done.stderr.strip())
         assert done.returncode == 0, done.stderr
@@ -61,6 +61,23 @@ class Lab:
         return subprocess.run(
             self.command("enter", host, "--", *command), capture_output=True, text=True, check=False
         )
+
+
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; when we are interrupted so is it, and can end what it started."""
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            stdout, stderr = process.communicate()
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
 
 def missing(what: str) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -25,6 +23,7 @@ from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry
+from workers.allocator import give_large_blocks_back
 from workers.canary import canary_watch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
@@ -34,7 +33,6 @@ from workers.retention import retention_timer
 from workers.schedules import schedule_timer
 from workers.settings import Settings
 
-_M_ARENA_MAX = -8  # malloc.h
 Job = Heartbeat | Repeating
 log = structlog.get_logger()
 
@@ -48,7 +46,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     if settings.host is None and not control:
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
     configure_logging(settings.log_level)
-    share_one_heap()
+    give_large_blocks_back()
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
@@ -67,16 +65,6 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     )
     app = make_app(settings.redis_url, context)
     return _serve(app, settings, control, _background(app, context, settings, control))
-
-
-def share_one_heap() -> None:
-    """Let all threads allocate from one heap, where the C library is glibc.
-
-    Each would have one of its own, and buffers that wander from thread to thread (a download's, an
-    upload's) would leave holes in all of them: tens of MiB more at the peak of a transfer.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def make_keys(settings: Settings) -> None:

@@ -106,8 +106,6 @@ def checkpoint(
             client.checkpoint_every(name, None)
             typer.echo(f"{name}: no more checkpoints by schedule", err=True)
             return
-        if interval is not None:
-            client.checkpoint_every(name, interval, host=host)
         workflow = client.checkpoint(
             name,
             host=host,
@@ -115,6 +113,8 @@ def checkpoint(
             incremental=Increment.FULL if full else kind,
             deadline_seconds=deadline,
         )
+        if interval is not None:
+            client.checkpoint_every(name, interval, host=host)
         finish(client, workflow, detach=detach, output=output)
 
 

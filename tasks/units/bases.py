@@ -78,20 +78,36 @@ def send(
 
     ``before`` counts the bytes that were sent before it.
     """
-    began = 0.0
+    began, timed = time.monotonic(), _Timed(tar)
 
     def progress(done_bytes: int) -> None:
-        nonlocal began
-        began = began or time.monotonic()  # the dump is over
         step.progress(before + done_bytes)
 
     written = step.context.archives.write_pages(
-        prefix, tar, base=base, index=index, progress=progress
+        prefix, timed, base=base, index=index, progress=progress
     )
-    registry, seconds = step.context.registry, time.monotonic() - began
+    registry, seconds = step.context.registry, time.monotonic() - began - timed.seconds
     if registry is not None and base is None and written.tar_bytes >= TELLING_BYTES:
         registry.report_rate(step.record.host, written.tar_bytes / max(seconds, 0.001))
     return written
+
+
+class _Timed:
+    """A stream, and for how long it was waited for: the engine's time, not the link's."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.seconds = 0.0
+        self._chunks = iter(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        began = time.monotonic()
+        try:
+            return next(self._chunks)
+        finally:
+            self.seconds += time.monotonic() - began
 
 
 def _newest(step: Step, names: Sequence[str]) -> dict[str, BaseRef]:

@@ -12,7 +12,7 @@ from tasks.step import Result, Step
 from tasks.units.bases import forget_bases, preseeded, send
 from tasks.units.engine import engine
 
-WORTH_SECONDS = 5.0  # of sending, that a container would stand still otherwise
+WORTH_SECONDS = 10.0  # of sending, that a container would stand still otherwise
 
 
 def preseed(step: Step) -> Result:
@@ -24,8 +24,7 @@ def preseed(step: Step) -> Result:
     """
     runtime, source = engine(step), source_facts(step.workflow)
     if reason := _why_not(step, source):
-        step.log(f"nothing is sent ahead: {reason}")
-        return {"bytes": 0}
+        return {"bytes": 0, "reason": reason}
     bases: dict[str, JsonValue] = {}
     sent = raw = 0
     for member in source.members:

@@ -110,6 +110,22 @@ def test_a_project_s_checkpoint_is_restored_as_one(fleet: Fleet, project: Projec
     )
 
 
+def test_a_project_s_incremental_checkpoint_is_restored_as_one(
+    fleet: Fleet, project: Project
+) -> None:
+    before = project.counting("a")
+    for _ in range(2):
+        made = fleet.workflow("checkpoint", project.name, "--incremental")
+    assert project.connected("a")
+    assert [len(m["chain"]) for m in fleet.checkpoints(project.counters[0].name)] == [1, 0]
+
+    restored = fleet.workflow("restore", made.checkpoint_id, "--to", "a", "--replace")
+
+    assert restored.outcome is Outcome.RESTORED, restored.reason
+    assert project.connected("a")
+    assert [s.boot_id for s in project.counting("a")] == [s.boot_id for s in before]
+
+
 def test_a_project_that_cannot_be_restored_starts_cold_with_its_volume(
     fleet: Fleet, project: Project
 ) -> None:

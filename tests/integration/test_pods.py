@@ -57,6 +57,21 @@ def test_a_pod_moves_there_and_back_with_its_connections(fleet: Fleet, pod: Pod)
     assert live_on(after, pod.counting("a"))
 
 
+def test_a_pod_that_is_sent_ahead_moves_with_its_connections(fleet: Fleet, pod: Pod) -> None:
+    before, heard = pod.counting("a"), pod.heard("a")
+
+    moved = fleet.workflow("migrate", pod.name, "--to", "b", "--preseed")
+
+    assert moved.outcome is Outcome.MOVED, moved.reason
+    assert pod.left_on("a") == set()
+    assert pod.connected("b")
+    assert pod.heard("b") > heard
+    assert nothing_went_back(pod.kept("b"))
+    assert live_on(before, pod.counting("b"))
+    [one, *_] = fleet.checkpoints(pod.counters[0].name)
+    assert one["chain"]
+
+
 @pytest.mark.parametrize("failing", HOSTS)
 def test_one_member_that_fails_keeps_all_of_them(fleet: Fleet, pod: Pod, failing: str) -> None:
     before, here, spec = pod.counting("a"), pod.left_on("a"), pod.spec("a")
