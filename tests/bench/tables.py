@@ -121,7 +121,8 @@ def _step_cells(runs: Sequence[Move]) -> list[tuple[str, str]]:
 
 
 def _by_name(runs: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(run.get(name, 0.0) for run in runs) for name in runs[0]}
+    names = dict.fromkeys(chain.from_iterable(runs))  # not every run has every step
+    return {name: statistics.median(run.get(name, 0.0) for run in runs) for name in names}
 
 
 def _incremental(found: Incremental) -> Table:
