@@ -106,6 +106,8 @@ def _bring_back(runtime: CheckpointRuntime, source: SourceFacts) -> set[str]:
             if _runs_again(runtime, member):
                 kept.add(member.name)
             cut_off()
+        joined_at = (n.addresses for m in source.members for n in m.container.networks)
+        runtime.forget_connections(a for addresses in joined_at for a in addresses)
     release(runtime, source)
     for member in source.members:
         runtime.update_restart_policy(member.id, member.restart)
