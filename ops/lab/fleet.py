@@ -50,9 +50,14 @@ def start(lab: Lab) -> None:
     temporary = lab.directory / "workers" / "tmp"  # a killed worker leaves things behind in it
     temporary.mkdir(parents=True, exist_ok=True)
     if not _key_file(lab).exists():
-        environment = {**os.environ, **settings(lab, HUB)}
+        # A path relative to the lab: when it is taken down meanwhile, nothing makes it again.
+        key_file = {"PODFERRY_KEY_FILE": str(_key_file(lab).relative_to(lab.directory))}
         subprocess.run(
-            [str(PODFERRY), "keys", "new"], check=True, capture_output=True, env=environment
+            [str(PODFERRY), "keys", "new"],
+            check=True,
+            capture_output=True,
+            cwd=lab.directory,
+            env={**os.environ, **settings(lab, HUB), **key_file},
         )
     for node in nodes:
         if _pid(lab, node) is None:
