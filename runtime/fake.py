@@ -288,7 +288,9 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
         found.checkpoint = found.checkpoint if spec.keep else None
 
     @contextmanager
-    def kept_apart(self, networks: Iterable[str]) -> Iterator[Callable[[], None]]:
+    def kept_apart(
+        self, networks: Iterable[str], *, everyone: bool = False
+    ) -> Iterator[Callable[[], None]]:
         """Cut nobody off: nobody talks here."""
         yield lambda: None
 

@@ -36,16 +36,18 @@ class Apart:
     is kept apart, and ``effective`` is False.
     """
 
-    def __init__(self, socket: str, bridges: Iterable[str]) -> None:
+    def __init__(self, socket: str, bridges: Iterable[str], *, everyone: bool = False) -> None:
         self._socket = socket
         self._bridges = frozenset(bridges)
         self._blocked: set[int] = set()
         before = self._ports()
         self.effective = before is not None
-        self._before = before or set()
+        self._before = set() if everyone else before or set()
+        if everyone:
+            self.block()
 
     def block(self) -> None:
-        """Cut off whoever came to the bridges since the beginning."""
+        """Cut off whoever came to the bridges since the beginning, or ``everyone`` there is."""
         new = (self._ports() or set()) - self._before - self._blocked
         if new and self._set(new, "down"):
             self._blocked |= new

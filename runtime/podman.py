@@ -296,9 +296,12 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
             raise RestoreFailedError(container, error.reason) from error
 
     @contextmanager
-    def kept_apart(self, networks: Iterable[str]) -> Iterator[Callable[[], None]]:
+    def kept_apart(
+        self, networks: Iterable[str], *, everyone: bool = False
+    ) -> Iterator[Callable[[], None]]:
         """Cut restored containers off until all are there; see CheckpointRuntime."""
-        apart = host_network.Apart(self.socket, filter(None, map(self._bridge, networks)))
+        bridges = filter(None, map(self._bridge, networks))
+        apart = host_network.Apart(self.socket, bridges, everyone=everyone)
         try:
             yield apart.block
         finally:

@@ -261,8 +261,13 @@ class CheckpointRuntime(Runtime, Protocol):
     def restore_in_place(self, container: str, spec: RestoreSpec) -> None:
         """Bring a checkpointed container back with its memory, where it was stopped."""
 
-    def kept_apart(self, networks: Iterable[str]) -> AbstractContextManager[Callable[[], None]]:
+    def kept_apart(
+        self, networks: Iterable[str], *, everyone: bool = False
+    ) -> AbstractContextManager[Callable[[], None]]:
         """Keep containers that come to these networks from now on from reaching anybody.
+
+        ``everyone`` means those too that are there already: one that never stopped may be connected
+        to one that comes back.
 
         The context gives what cuts them off: call it whenever one was restored. A packet that one
         sends while another has its address but not yet its sockets would be answered with a reset,

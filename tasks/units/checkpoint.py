@@ -101,7 +101,7 @@ def _bring_back(runtime: CheckpointRuntime, source: SourceFacts) -> set[str]:
     """Make all of them run again; return the names of those that still have their memory."""
     joined = {n.network.name for m in source.members for n in m.container.networks}
     kept = set()
-    with runtime.kept_apart(joined if len(source.members) > 1 else ()) as cut_off:
+    with runtime.kept_apart(joined if len(source.members) > 1 else (), everyone=True) as cut_off:
         for member in source.members:
             if _runs_again(runtime, member):
                 kept.add(member.name)
