@@ -20,6 +20,7 @@ from storage import (
     new_checkpoint_id,
     workload_of,
 )
+from tasks import control
 from tasks.broker import broker_errors, connect
 from tasks.errors import InvalidRequestError, WaitTimeoutError
 from tasks.facts import findings_of
@@ -46,7 +47,6 @@ from tasks.schedules import SHORTEST, Schedule, Schedules, checkpoint_workflow
 from workers.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from podferry.publisher import Publisher
     from storage import ArchiveStore
 
 OnEvent = Callable[[Event], None]
@@ -82,16 +82,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connection."""
         self._redis.close()
-        if "_publisher" in self.__dict__:
-            self._publisher.close()
-
-    @cached_property
-    def _publisher(self) -> Publisher:
-        from podferry.publisher import Publisher
-
-        return Publisher(self._settings.redis_url, self._records)
 
     @cached_property
     def _archives(self) -> ArchiveStore:
@@ -304,14 +296,14 @@ class Client:
         Raises WorkflowNotFoundError; InvalidRequestError when it has ended or is past its commit
         point.
         """
-        return self._publisher.cancel(workflow_id)
+        return control.cancel(self._records, workflow_id)
 
     def resume(self, workflow_id: str) -> Workflow:
         """Bring the workload of a failed migration back on its source, with its memory.
 
         Raises WorkflowNotFoundError; InvalidRequestError when there is nothing to resume.
         """
-        return self._publisher.resume(workflow_id)
+        return control.resume(self._records, workflow_id)
 
     def status(self, workflow_id: str) -> Workflow:
         """One workflow's record. Raises WorkflowNotFoundError."""
@@ -379,7 +371,7 @@ class Client:
 
     def _submit(self, workflow: Workflow, payload: bytes | None = None) -> Workflow:
         self._registry.require_control()
-        self._publisher.submit(workflow, payload)
+        self._records.create(workflow, payload=payload)
         return workflow
 
     def _deadline(self, seconds: float | None) -> float:

@@ -7,30 +7,28 @@ silent creation of queues, since a misspelt one keeps its messages for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.exceptions import Ignore
-from kombu.exceptions import OperationalError
 
-from tasks.broker import broker_errors, celery_url, safe_url
-from tasks.errors import BrokerUnavailableError, SupersededError
+from tasks.broker import celery_url
+from tasks.errors import SupersededError
 from tasks.models import Unit
 from tasks.queues import (
     CONTROL_QUEUE,
     EXCHANGE,
     FALL_BACK,
     RETENTION,
-    START,
     declare,
     queue,
     unit_task,
 )
 from tasks.retention import run_retention
 from tasks.step import Result, Step, run_step
-from tasks.workflows import fall_back, go_on, start
+from tasks.units import UNITS
+from tasks.workflows import fall_back, go_on
 
 if TYPE_CHECKING:
     from celery.app.task import Task
@@ -40,11 +38,12 @@ if TYPE_CHECKING:
 RESULT_DAYS = 7
 
 
-def make_app(redis_url: str, context: Context | None = None) -> Celery:
-    """The application: with a ``context`` it can run the tasks, without it only publish them."""
-    # Only workers write results; who publishes waits for the record, never for a result.
-    backend = celery_url(redis_url) if context is not None else "disabled://"
-    app = Celery("podferry", broker=celery_url(redis_url), backend=backend)
+def make_app(redis_url: str, context: Context) -> Celery:
+    """The application of a worker, whose tasks work in this ``context``.
+
+    Only workers publish: a client changes a record, and a control worker sends what follows.
+    """
+    app = Celery("podferry", broker=celery_url(redis_url), backend=celery_url(redis_url))
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -70,19 +69,8 @@ def make_app(redis_url: str, context: Context | None = None) -> Celery:
         redis_retry_on_timeout=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
-    if context is not None:
-        _register(app, context)
+    _register(app, context)
     return app
-
-
-@contextmanager
-def publish_errors(redis_url: str) -> Iterator[None]:
-    """Raise BrokerUnavailableError where Celery or the Redis client would raise their own."""
-    try:
-        with broker_errors(redis_url):
-            yield
-    except OperationalError as error:
-        raise BrokerUnavailableError(safe_url(redis_url), str(error)) from error
 
 
 def _tcp(redis_url: str) -> dict[str, int]:
@@ -93,14 +81,9 @@ def _tcp(redis_url: str) -> dict[str, int]:
 
 
 def _register(app: Celery, context: Context) -> None:
-    from tasks.units import UNITS  # who only publishes need not import them
-
     for unit, work in UNITS.items():
         run = _unit_task(app, context, unit, work)
         app.task(name=unit_task(unit), bind=True, shared=False)(run)
-
-    def start_task(_: Task[Any, Any], workflow_id: str) -> None:
-        start(app, context, workflow_id)
 
     def fall_back_task(_: Task[Any, Any], workflow_id: str, epoch: int) -> None:
         fall_back(app, context, workflow_id, epoch)
@@ -112,7 +95,6 @@ def _register(app: Celery, context: Context) -> None:
         return report.model_dump(mode="json", exclude={"kept"})
 
     app.task(name=RETENTION, bind=True, shared=False)(retention_task)
-    app.task(name=START, bind=True, shared=False)(start_task)
     app.task(name=FALL_BACK, bind=True, shared=False)(fall_back_task)
 
 

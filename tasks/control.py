@@ -1,8 +1,10 @@
-"""What a client does to workflows: submit, cancel, resume. Each is one change of a record."""
+"""What a client does to workflows that exist: cancel, resume.
+
+Each is one change of a record, which rings for a control worker in the same transaction.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tasks.errors import CancelledError, InvalidRequestError
@@ -15,34 +17,15 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.plans import resume_steps
-from tasks.queues import CONTROL_QUEUE, FALL_BACK, START
-from tasks.step import end
-from tasks.workflows import planned, publish
+from tasks.plans import end, planned, resume_steps
 
 if TYPE_CHECKING:
-    from celery import Celery
-
     from tasks.records import Records
 
 GOING_BACK = {Unit.DISCARD, Unit.RESUME}
 
 
-def submit(app: Celery, records: Records, workflow: Workflow, payload: bytes | None = None) -> None:
-    """Write the record, then ring the doorbell; a bell that is broken frees the workload again.
-
-    Raises WorkloadBusyError.
-    """
-    records.create(workflow, payload=payload)
-    try:
-        app.send_task(START, args=[workflow.id], queue=CONTROL_QUEUE)
-    except Exception:
-        with suppress(Exception):  # the first error is the one to be told
-            records.update(workflow.id, lambda w: end(w, Outcome.FAILED, "it was never queued"))
-        raise
-
-
-def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
+def cancel(records: Records, workflow_id: str) -> Workflow:
     """Ask the running step to stop; fail it ourselves when nobody holds it."""
 
     def change(workflow: Workflow) -> Workflow:
@@ -66,15 +49,10 @@ def cancel(app: Celery, records: Records, workflow_id: str) -> Workflow:
         cancelled = StepError(type=CancelledError.__name__, message=str(CancelledError()))
         return asked.with_step(index, step.failed(cancelled))
 
-    workflow = records.update(workflow_id, change)
-    _, step = _current(workflow)
-    if step is not None and step.state is StepState.FAILED:
-        kwargs = {"workflow_id": workflow_id, "epoch": workflow.epoch}
-        app.send_task(FALL_BACK, kwargs=kwargs, queue=CONTROL_QUEUE)
-    return workflow
+    return records.update(workflow_id, change, ring=True)
 
 
-def resume(app: Celery, records: Records, workflow_id: str) -> Workflow:
+def resume(records: Records, workflow_id: str) -> Workflow:
     """Reopen a failed workflow with a plan that brings the workload back on its source."""
 
     def change(workflow: Workflow) -> Workflow:
@@ -88,9 +66,7 @@ def resume(app: Celery, records: Records, workflow_id: str) -> Workflow:
         )
         return planned(reopened, resume_steps(workflow))
 
-    workflow = records.update(workflow_id, change)
-    publish(app, workflow)
-    return workflow
+    return records.update(workflow_id, change, ring=True)
 
 
 def _current(workflow: Workflow) -> tuple[int, Step | None]:

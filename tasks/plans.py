@@ -15,9 +15,11 @@ from tasks.models import (
     Kind,
     Outcome,
     Preseed,
+    State,
     Step,
     Unit,
     Workflow,
+    now,
 )
 
 Steps = tuple[tuple[Unit, str], ...]
@@ -69,6 +71,28 @@ def first_plan(workflow: Workflow) -> Steps:
             return ((Unit.UP, target),)
         case Kind.PREFLIGHT:
             return ((Unit.DESCRIBE, source), (Unit.PREFLIGHT, target))
+
+
+def planned(workflow: Workflow, steps: Steps) -> Workflow:
+    """The workflow with a new plan of a new epoch, its first step to come."""
+    epoch = workflow.epoch + 1
+    new = tuple(Step(unit=unit, host=host, epoch=epoch) for unit, host in steps)
+    return workflow.model_copy(
+        update={"epoch": epoch, "steps": (*workflow.steps, *new), "state": State.RUNNING}
+    )
+
+
+def end(workflow: Workflow, outcome: Outcome, reason: str = "", command: str = "") -> Workflow:
+    """The workflow, over."""
+    return workflow.model_copy(
+        update={
+            "state": State.ENDED,
+            "outcome": outcome,
+            "ended": now(),
+            "reason": reason,
+            "next_command": command,
+        }
+    )
 
 
 def outcome_of(workflow: Workflow) -> Outcome:

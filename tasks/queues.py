@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
 CONTROL_QUEUE = "control"
-START = "podferry.start"
 FALL_BACK = "podferry.fall_back"
 RETENTION = "podferry.retention"
 EXCHANGE = Exchange("podferry", type="direct")

@@ -1,4 +1,4 @@
-"""Find workflows that nobody drives any more, and drive them on.
+"""Drive workflows on: those that a client rang for at once, and those that nobody drives any more.
 
 Messages get lost and workers die; the record tells. ``due`` is pure: what a workflow needs at a
 moment, if anything. Whatever it says may be done twice, by two control workers at once: each act is
@@ -16,8 +16,7 @@ import structlog
 
 from tasks.errors import DeadlineError, HostOfflineError, LeaseLostError, SupersededError
 from tasks.models import State, Step, StepError, StepState, Unit, Workflow, now
-from tasks.queues import CONTROL_QUEUE, START
-from tasks.workflows import fall_back, publish
+from tasks.workflows import fall_back, publish, start
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -37,12 +36,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Its first message was lost: ring again."""
+    """It has no plan yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ring:
-    """A step waits for its message: send what is left of the plan again."""
+    """A step waits for its message: send what is left of the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +60,18 @@ class Decide:
 Due = Start | Ring | Fail | Decide
 
 
-def due(workflow: Workflow, online: Collection[str], moment: datetime) -> Due | None:
+def due(
+    workflow: Workflow,
+    online: Collection[str],
+    moment: datetime,
+    *,
+    lost_after: timedelta = LOST_AFTER,
+) -> Due | None:
     """What a workflow needs at a moment, of which the ``online`` hosts are known."""
     if workflow.state is State.ENDED:
         return None
     if not workflow.steps:
-        return Start() if moment - workflow.created > LOST_AFTER else None
+        return Start() if moment - workflow.created >= lost_after else None
     current = [(i, s) for i, s in enumerate(workflow.steps) if s.epoch == workflow.epoch]
     for index, step in current:
         if step.lapsed:
@@ -75,13 +80,18 @@ def due(workflow: Workflow, online: Collection[str], moment: datetime) -> Due | 
         return None
     failed = [s for _, s in current if s.state is StepState.FAILED]
     if failed:
-        return Decide() if _since(failed[-1].ended, moment) > LOST_AFTER else None
+        return Decide() if _since(failed[-1].ended, moment) >= lost_after else None
     waiting = next(((i, s) for i, s in current if s.state is StepState.PENDING), None)
-    return _waiting(workflow, *waiting, online, moment) if waiting else None
+    return _waiting(workflow, *waiting, online, moment, lost_after) if waiting else None
 
 
 def _waiting(
-    workflow: Workflow, index: int, step: Step, online: Collection[str], moment: datetime
+    workflow: Workflow,
+    index: int,
+    step: Step,
+    online: Collection[str],
+    moment: datetime,
+    lost_after: timedelta,
 ) -> Due | None:
     began = workflow.steps[index - 1].ended if index else workflow.created
     waited = _since(began, moment)
@@ -90,11 +100,22 @@ def _waiting(
         return Fail(index=index, error=HostOfflineError(step.host)) if waited > patience else None
     if moment > workflow.deadline and step.unit not in HOME | {Unit.DISCARD}:
         return Fail(index=index, error=DeadlineError())
-    return Ring() if waited > LOST_AFTER else None
+    return Ring() if waited >= lost_after else None
 
 
 def _since(began: datetime | None, moment: datetime) -> timedelta:
     return moment - began if began else timedelta()
+
+
+def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
+    """Wait for the next workflow that was rung for, and do what it needs."""
+    rung = context.records.rung(wait_seconds=wait_seconds)
+    if rung is None:
+        return
+    workflow = context.records.get(rung)
+    found = due(workflow, workflow.hosts, now(), lost_after=timedelta())
+    if found is not None:
+        _act(app, context, workflow, found)
 
 
 def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -> None:
@@ -116,7 +137,7 @@ def _take_turn(redis: Redis, workflow: Workflow, found: Due) -> bool:
 def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:
     match found:
         case Start():
-            app.send_task(START, args=[workflow.id], queue=CONTROL_QUEUE)
+            start(app, context, workflow.id)
         case Ring():
             publish(app, workflow)
         case Decide():

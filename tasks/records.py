@@ -20,6 +20,7 @@ EVENTS_MAX = 10_000
 RECENT = "podferry:workflows"
 WORKLOAD = "podferry:workload:"
 LIVE = "podferry:live"
+BELL = "podferry:bell"
 
 Change = Callable[[Workflow], Workflow]
 
@@ -28,16 +29,17 @@ class Records:
     """The workflows of one installation.
 
     Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:NAME`` (id of the live
-    workflow of a container), ``podferry:live`` (ids of those that have not
-    ended), ``podferry:workflows`` (ids by time), ``podferry:events:ID`` (its
-    log), ``podferry:payload:ID`` (what a step needs and the record must not hold).
+    workflow of a container), ``podferry:live`` (ids of those that have not ended),
+    ``podferry:bell`` (ids that a control worker is to look at now), ``podferry:workflows`` (ids by
+    time), ``podferry:events:ID`` (its log), ``podferry:payload:ID`` (what a step needs and the
+    record must not hold).
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
-        """Write a new record and take its containers. Raises WorkloadBusyError."""
+        """Write a new record, take its containers, ring. Raises WorkloadBusyError."""
         with self._redis.pipeline() as pipe:
             while True:
                 _require_free(workflow, _holders(pipe, workflow))
@@ -45,6 +47,7 @@ class Records:
                 pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
                 pipe.sadd(LIVE, workflow.id)
+                pipe.rpush(BELL, workflow.id)
                 pipe.zadd(RECENT, {workflow.id: workflow.created.timestamp()})
                 pipe.zremrangebyscore(RECENT, "-inf", (workflow.created - KEEP).timestamp())
                 if payload is not None:
@@ -66,12 +69,12 @@ class Records:
             raise WorkflowNotFoundError(workflow_id)
         return payload
 
-    def update(self, workflow_id: str, change: Change) -> Workflow:
+    def update(self, workflow_id: str, change: Change, *, ring: bool = False) -> Workflow:
         """Replace a record by ``change`` of it, atomically; return the new one.
 
         ``change`` may run several times and may raise to leave the record as it is. The change
         that ends a workflow frees its containers; one that reopens it takes them again, or
-        raises WorkloadBusyError.
+        raises WorkloadBusyError. With ``ring`` a control worker looks at it at once.
         """
         with self._redis.pipeline() as pipe:
             while True:
@@ -91,6 +94,8 @@ class Records:
                     pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
                 if ends != (old.state is State.ENDED):
                     (pipe.srem if ends else pipe.sadd)(LIVE, new.id)
+                if ring:
+                    pipe.rpush(BELL, new.id)
                 if ends and held:
                     pipe.delete(*held, f"podferry:payload:{new.id}")
                     pipe.expire(f"podferry:events:{new.id}", KEEP)
@@ -99,6 +104,11 @@ class Records:
                 except WatchError:
                     continue
                 return new
+
+    def rung(self, *, wait_seconds: int) -> str | None:
+        """The next workflow that a control worker was rung for; None when the wait is over."""
+        answer = cast("tuple[bytes, bytes] | None", self._redis.blpop([BELL], wait_seconds))
+        return answer[1].decode() if answer else None
 
     def recent(self, limit: int = 20) -> list[Workflow]:
         """The newest workflows, newest first."""

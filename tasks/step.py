@@ -28,7 +28,6 @@ from tasks.errors import (
 from tasks.models import (
     Event,
     EventType,
-    Outcome,
     State,
     StepError,
     StepState,
@@ -37,7 +36,7 @@ from tasks.models import (
     now,
 )
 from tasks.models import Step as StepRecord
-from tasks.plans import outcome_of, why
+from tasks.plans import end, outcome_of, why
 
 LOOK_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
@@ -265,19 +264,6 @@ def run_step(
         renewer.join()
     step.commit(result)
     return result
-
-
-def end(workflow: Workflow, outcome: Outcome, reason: str = "", command: str = "") -> Workflow:
-    """The workflow, over."""
-    return workflow.model_copy(
-        update={
-            "state": State.ENDED,
-            "outcome": outcome,
-            "ended": now(),
-            "reason": reason,
-            "next_command": command,
-        }
-    )
 
 
 def announce_end(context: Context, workflow: Workflow) -> None:

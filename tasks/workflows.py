@@ -9,9 +9,9 @@ from celery import chain, signature
 
 from tasks.errors import SupersededError
 from tasks.models import Event, EventType, State, Step, StepState, Unit, Workflow, now
-from tasks.plans import End, Next, Steps, after_failure, first_plan
+from tasks.plans import End, Next, after_failure, end, first_plan, planned
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
-from tasks.step import announce_end, end
+from tasks.step import announce_end
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -81,15 +81,6 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     message = f"next: {units}"
     context.records.log(workflow_id, Event(type=EventType.FALLBACK, message=message))
     return workflow
-
-
-def planned(workflow: Workflow, steps: Steps) -> Workflow:
-    """The workflow with a new plan of a new epoch, its first step to come."""
-    epoch = workflow.epoch + 1
-    new = tuple(Step(unit=unit, host=host, epoch=epoch) for unit, host in steps)
-    return workflow.model_copy(
-        update={"epoch": epoch, "steps": (*workflow.steps, *new), "state": State.RUNNING}
-    )
 
 
 def publish(app: Celery, workflow: Workflow) -> None:

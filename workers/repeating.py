@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 STOP_SECONDS = 5.0
+AGAIN_SECONDS = 1.0  # at least so long after a failure
 log = structlog.get_logger()
 
 
@@ -42,4 +43,4 @@ class Repeating:
             return self._act() or self._every_seconds
         except Exception as error:  # Redis is away: the next time tries again
             log.warning(f"{self._name} failed", reason=str(error))
-            return self._every_seconds
+            return max(AGAIN_SECONDS, self._every_seconds)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tasks import control
 from tasks.errors import TasksError
 from tasks.locate import Locator
 from tasks.models import Increment, Options, now
@@ -16,25 +15,23 @@ from tasks.schedules import Schedules, checkpoint_workflow
 from workers.repeating import Repeating
 
 if TYPE_CHECKING:
-    from celery import Celery
     from redis import Redis
 
 LOOK_SECONDS = 2.0
 log = structlog.get_logger()
 
 
-def schedule_timer(app: Celery, redis: Redis, *, deadline_seconds: float) -> Repeating:
+def schedule_timer(redis: Redis, *, deadline_seconds: float) -> Repeating:
     """Looks for turns that have come, until it is stopped."""
     records, locator, schedules = Records(redis), Locator(Registry(redis)), Schedules(redis)
 
     def look() -> None:
-        fire_due(app, records, locator, schedules, deadline_seconds=deadline_seconds)
+        fire_due(records, locator, schedules, deadline_seconds=deadline_seconds)
 
     return Repeating("schedules", look, every_seconds=LOOK_SECONDS)
 
 
 def fire_due(
-    app: Celery,
     records: Records,
     locator: Locator,
     schedules: Schedules,
@@ -55,7 +52,7 @@ def fire_due(
             place = locator.locate(taken.workload, taken.host)
             options = Options(incremental=Increment.AUTO)
             workflow = checkpoint_workflow(place, options, deadline_seconds)
-            control.submit(app, records, workflow)
+            records.create(workflow)
         except TasksError as error:
             log.info("turn skipped", workload=taken.workload, reason=str(error))
             schedules.note(taken, note=f"skipped at {moment:%H:%M:%S} UTC: {error}")

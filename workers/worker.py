@@ -27,7 +27,7 @@ from workers.allocator import give_large_blocks_back
 from workers.canary import canary_watch
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
-from workers.reconciling import reconcile_timer
+from workers.reconciling import bell, reconcile_timer
 from workers.repeating import Repeating
 from workers.retention import retention_timer
 from workers.schedules import schedule_timer
@@ -87,8 +87,9 @@ def _background(app: Celery, context: Context, settings: Settings, control: bool
         redis = connect(settings.redis_url)
         own = replace(context, records=Records(redis))
         found.append(reconcile_timer(app, own, Registry(redis), redis))
+        found.append(bell(app, replace(context, records=Records(connect(settings.redis_url)))))
         seconds = settings.deadline_seconds
-        found.append(schedule_timer(app, connect(settings.redis_url), deadline_seconds=seconds))
+        found.append(schedule_timer(connect(settings.redis_url), deadline_seconds=seconds))
         if settings.retention_every is not None:
             found.append(retention_timer(app, redis, every=settings.retention_every))
     if settings.host is not None:

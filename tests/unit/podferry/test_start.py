@@ -32,14 +32,8 @@ def imported(program: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_a_command_that_looks_needs_no_engine_no_store_no_queue() -> None:
+def test_a_command_needs_no_engine_no_store_no_queue() -> None:
     assert not imported("import podferry.cli") & (ENGINES | STORES | WORKERS | {"rich"})
-
-
-def test_a_command_that_publishes_needs_no_engine_no_store() -> None:
-    known = imported("import podferry.cli, podferry.publisher")
-    assert "celery" in known
-    assert not known & (ENGINES | STORES | {"tasks.units"})
 
 
 def test_engines_are_there_when_they_are_asked_for() -> None:

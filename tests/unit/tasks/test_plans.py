@@ -14,8 +14,7 @@ from tasks.models import (
     Workflow,
     new_workflow,
 )
-from tasks.plans import End, Next, after_failure, first_plan, outcome_of
-from tasks.workflows import planned
+from tasks.plans import End, Next, after_failure, first_plan, outcome_of, planned
 
 
 def migration(fallback: Fallback = Fallback.COLD) -> Workflow:

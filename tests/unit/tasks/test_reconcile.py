@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fakeredis import FakeRedis
 
+from tasks import control
 from tasks import reconcile as reconciling
 from tasks.context import Context
 from tasks.models import (
@@ -22,7 +23,7 @@ from tasks.models import (
     new_workflow,
     now,
 )
-from tasks.plans import first_plan
+from tasks.plans import first_plan, planned
 from tasks.reconcile import (
     HOME_PATIENCE,
     LOST_AFTER,
@@ -32,11 +33,11 @@ from tasks.reconcile import (
     Fail,
     Ring,
     Start,
+    answer,
     due,
     reconcile,
 )
 from tasks.registry import Registry
-from tasks.workflows import planned
 
 BOTH = frozenset({"a", "b"})
 SOON, LATE = LOST_AFTER / 2, LOST_AFTER * 1.1
@@ -134,9 +135,6 @@ class Recorder:
         monkeypatch.setattr(reconciling, "publish", self._published)
         monkeypatch.setattr("tasks.workflows.publish", self._published)
 
-    def send_task(self, name: str, **_: Any) -> None:  # noqa: ANN401
-        self.sent.append(name)
-
     def _published(self, _: Any, workflow: Workflow) -> None:  # noqa: ANN401
         pending = [s for s in workflow.steps if s.state is StepState.PENDING]
         self.sent += [s.unit for s in pending if s.epoch == workflow.epoch]
@@ -188,3 +186,27 @@ def test_a_worker_that_comes_back_in_time_keeps_its_step(
     look(recorder, context, redis)
     assert context.records.get(seen.id) == alive
     assert recorder.sent == []
+
+
+def test_a_ring_is_answered_at_once(recorder: Recorder, context: Context) -> None:
+    workflow = new_workflow(Kind.MIGRATE, "web", source="a", target="b")
+    context.records.create(workflow)
+    ring(recorder, context)
+    assert recorder.sent == [step.unit for step in context.records.get(workflow.id).steps]
+    ring(recorder, context)  # nobody rang again
+    assert len(recorder.sent) == len(context.records.get(workflow.id).steps)
+
+
+def test_a_cancel_of_what_nobody_holds_is_answered_at_once(
+    recorder: Recorder, context: Context
+) -> None:
+    workflow = migration(CHECKPOINT, StepState.PENDING)
+    context.records.create(workflow)
+    assert context.records.rung(wait_seconds=1) == workflow.id
+    control.cancel(context.records, workflow.id)
+    ring(recorder, context)
+    assert context.records.get(workflow.id).outcome is Outcome.CANCELLED
+
+
+def ring(recorder: Recorder, context: Context) -> None:
+    answer(recorder, context, wait_seconds=1)  # type: ignore[arg-type] # no application

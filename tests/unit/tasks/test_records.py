@@ -5,8 +5,8 @@ from fakeredis import FakeRedis
 
 from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
 from tasks.models import Event, EventType, Kind, Outcome, State, Workflow, new_workflow
+from tasks.plans import end
 from tasks.records import Records
-from tasks.step import end
 
 
 def reopen(workflow: Workflow) -> Workflow:

@@ -30,9 +30,10 @@ from tasks.models import (
     Workflow,
     new_workflow,
 )
+from tasks.plans import planned
 from tasks.step import run_step
 from tasks.units import UNITS
-from tasks.workflows import begin, decide, planned
+from tasks.workflows import begin, decide
 from tests.unit.tasks.world import World
 
 CHECKPOINT = 4  # the index of the step in a migration's plan

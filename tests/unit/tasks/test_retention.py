@@ -25,9 +25,9 @@ from storage import (
 from tasks.context import Context
 from tasks.errors import CheckpointNeededError
 from tasks.models import Kind, Outcome, Workflow, new_workflow, now
+from tasks.plans import end
 from tasks.records import Records
 from tasks.retention import in_use, remove_checkpoints, run_retention, take_turn
-from tasks.step import end
 from tests.unit.storage.samples import manifest_of, store_checkpoint, store_group
 from tests.unit.tasks.world import World
 

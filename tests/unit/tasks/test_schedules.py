@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from celery import Celery
 from fakeredis import FakeRedis
 
 from tasks import locate
-from tasks.errors import BrokerUnavailableError
 from tasks.locate import Locator
 from tasks.models import (
     Increment,
@@ -23,34 +21,19 @@ from tasks.models import (
     new_workflow,
     now,
 )
+from tasks.plans import end
 from tasks.records import Records
 from tasks.registry import Registry
 from tasks.schedules import Schedule, Schedules
-from tasks.step import end
 from workers.schedules import fire_due
 
 EVERY = timedelta(minutes=10)
-
-
-class Bell(Celery):
-    """Publishes nothing; remembers what it was to publish."""
-
-    def __init__(self) -> None:
-        super().__init__("test", broker="memory://")
-        self.rung: list[str] = []
-        self.broken = False
-
-    def send_task(self, name: str, *args: object, **options: object) -> None:  # type: ignore[override]
-        if self.broken:
-            raise BrokerUnavailableError("redis://hub", "away")
-        self.rung.append(name)
 
 
 @dataclass
 class Installation:
     redis: FakeRedis
     records: Records
-    app: Bell
 
     @property
     def schedules(self) -> Schedules:
@@ -64,7 +47,7 @@ class Installation:
     def fire(self) -> list[Workflow]:
         """Let what is due begin; return what is under way."""
         locator = Locator(Registry(self.redis))
-        fire_due(self.app, self.records, locator, self.schedules, deadline_seconds=60)
+        fire_due(self.records, locator, self.schedules, deadline_seconds=60)
         return self.records.live()
 
     def only(self) -> Schedule:
@@ -82,7 +65,7 @@ def installation(
     registry.beat(WorkerInfo(id="host.a", host="a", version="1", pid=1))
     line = WorkloadLine(name="web", id="a" * 64, image="web", state="running")
     registry.report(Inventory(host="a", containers=(line,)))
-    return Installation(redis, records, Bell())
+    return Installation(redis, records)
 
 
 def test_what_is_due_begins_and_the_next_turn_is_ahead(installation: Installation) -> None:
@@ -91,7 +74,7 @@ def test_what_is_due_begins_and_the_next_turn_is_ahead(installation: Installatio
     assert (workflow.kind, workflow.workload, workflow.source) == (Kind.CHECKPOINT, "web", "a")
     assert workflow.options.incremental is Increment.AUTO
     assert workflow.checkpoint_id.startswith("web/")
-    assert installation.app.rung == ["podferry.start"]
+    assert installation.records.rung(wait_seconds=1) == workflow.id
     after = installation.only()
     assert (after.last, after.note, after.next) == (workflow.id, "", begun.next + EVERY)
 
@@ -138,13 +121,6 @@ def test_a_workload_that_is_nowhere_is_skipped(installation: Installation) -> No
     notes = {schedule.workload: schedule.note for schedule in installation.schedules.all()}
     assert "db" in notes["db"]
     assert notes["web"] == ""
-
-
-def test_a_broker_that_fails_leaves_no_workflow_and_a_note(installation: Installation) -> None:
-    installation.begin()
-    installation.app.broken = True
-    assert installation.fire() == []
-    assert "away" in installation.only().note
 
 
 def test_what_was_ended_or_changed_meanwhile_stays_so(installation: Installation) -> None:

@@ -17,8 +17,8 @@ from tasks.models import (
     new_workflow,
     now,
 )
+from tasks.plans import planned
 from tasks.step import Result, Step, run_step
-from tasks.workflows import planned
 
 
 @pytest.fixture
