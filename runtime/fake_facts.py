@@ -83,13 +83,13 @@ class FakeFacts(FakeState):
         return facts.model_copy(update=container.facts)
 
     @faulty
-    def target_facts(self, container: ContainerFacts) -> TargetFacts:
+    def target_facts(self, container: ContainerFacts, host: HostFacts) -> TargetFacts:
         """Look for the container's things."""
         images = [i.id for i in self.images.values() if container.image in i.names]
         here = self.containers_by_id.values()
         paths = (*(bind.source for bind in container.binds), *container.devices)
         return TargetFacts(
-            host=self.host_facts(),
+            host=host,
             image_id=images[0] if images else "",
             name_in_use=any(other.spec.name == container.name for other in here),
             id_in_use=container.container_id in self.containers_by_id,

@@ -43,12 +43,12 @@ def network_of_engine(socket: str) -> Path | None:
     It is the one that most of its threads are in: Podman enters a container's in a thread of its
     own, and where that was the first thread, it never comes back.
     """
-    threads = sorted(Path(f"/proc/{listener(socket)}/task").glob("*/ns/net"))
-    found: Counter[Path] = Counter()
-    with suppress(OSError):
-        found.update(thread.readlink() for thread in threads)
-    most = {place for place, _ in found.most_common(1)}
-    return next((thread for thread in threads if thread.readlink() in most), None)
+    places: dict[Path, Path] = {}
+    for thread in sorted(Path(f"/proc/{listener(socket)}/task").glob("*/ns/net")):
+        with suppress(OSError):  # it has ended meanwhile
+            places[thread] = thread.readlink()
+    most = {place for place, _ in Counter(places.values()).most_common(1)}
+    return next((thread for thread, place in places.items() if place in most), None)
 
 
 def listener(socket: str) -> int:

@@ -331,9 +331,9 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
         """Tell what a move must know of a container here; see CheckpointRuntime."""
         return gather_container(self._libpod, container, self._look)
 
-    def target_facts(self, container: ContainerFacts) -> TargetFacts:
+    def target_facts(self, container: ContainerFacts, host: HostFacts) -> TargetFacts:
         """Tell what is here of a container of another host; see CheckpointRuntime."""
-        return gather_target(self._libpod, self.host_facts(), container, self._look)
+        return gather_target(self._libpod, host, container, self._look)
 
     def canary(self) -> Canary:
         """Checkpoint and restore a tiny container now; see CheckpointRuntime."""

@@ -321,8 +321,8 @@ class CheckpointRuntime(Runtime, Protocol):
     def container_facts(self, container: str) -> ContainerFacts:
         """Tell what a move must know of a container here. Raises ContainerNotFoundError."""
 
-    def target_facts(self, container: ContainerFacts) -> TargetFacts:
-        """Tell what this host holds that concerns a container of another host.
+    def target_facts(self, container: ContainerFacts, host: HostFacts) -> TargetFacts:
+        """Tell what this host, as ``host_facts`` found it, holds of another host's container.
 
         What was archived elsewhere is for the caller to add.
         """

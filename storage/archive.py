@@ -258,12 +258,7 @@ class ArchiveStore:
         one has this id, ParentGoneError when what it cannot be read without was removed.
         """
         self._require_chain(manifest)
-        try:
-            self._put(_checkpoint_key(manifest.id), "checkpoint", manifest.id, manifest)
-        except ObjectExistsError:
-            # a task that is run again finds its own work
-            if self.manifest(manifest.id) != manifest:
-                raise
+        self._publish(_CHECKPOINTS, "checkpoint", manifest)
 
     def _require_chain(self, manifest: CheckpointManifest) -> None:
         """Raise ParentGoneError unless all that it needs is there still."""
@@ -275,10 +270,14 @@ class ArchiveStore:
 
     def publish_group(self, manifest: GroupManifest) -> None:
         """Make one of checkpoints that are published already; else as `publish`."""
+        self._publish(_GROUPS, "group", manifest)
+
+    def _publish(self, root: str, kind: Kind, manifest: _Listed) -> None:
         try:
-            self._put(_group_key(manifest.id), "group", manifest.id, manifest)
+            self._put(_manifest_key(root, manifest.id), kind, manifest.id, manifest)
         except ObjectExistsError:
-            if self.group(manifest.id) != manifest:
+            # a task that is run again finds its own work
+            if self._manifest(type(manifest), root, kind, manifest.id) != manifest:
                 raise
 
     def manifest(self, checkpoint_id: str) -> CheckpointManifest:
@@ -286,27 +285,17 @@ class ArchiveStore:
 
         Raises CheckpointNotFoundError, ManifestInvalidError, KeyMissingError.
         """
-        try:
-            key = _checkpoint_key(checkpoint_id)
-        except ValueError as error:
-            raise CheckpointNotFoundError(checkpoint_id) from error
-        try:
-            manifest = self._load(CheckpointManifest, key, "checkpoint", checkpoint_id)
-        except ObjectNotFoundError as error:
-            raise CheckpointNotFoundError(checkpoint_id) from error
-        if manifest.id != checkpoint_id:
-            raise ManifestInvalidError(key, f"it belongs to checkpoint {manifest.id}")
-        return manifest
+        return self._manifest(CheckpointManifest, _CHECKPOINTS, "checkpoint", checkpoint_id)
 
     def group(self, checkpoint_id: str) -> GroupManifest:
         """The manifest of a group's checkpoint; else as `manifest`."""
+        return self._manifest(GroupManifest, _GROUPS, "group", checkpoint_id)
+
+    def _manifest(self, model: type[_Listed], root: str, kind: Kind, checkpoint_id: str) -> _Listed:
         try:
-            key = _group_key(checkpoint_id)
-        except ValueError as error:
-            raise CheckpointNotFoundError(checkpoint_id) from error
-        try:
-            manifest = self._load(GroupManifest, key, "group", checkpoint_id)
-        except ObjectNotFoundError as error:
+            key = _manifest_key(root, checkpoint_id)
+            manifest = self._load(model, key, kind, checkpoint_id)
+        except (ValueError, ObjectNotFoundError) as error:
             raise CheckpointNotFoundError(checkpoint_id) from error
         if manifest.id != checkpoint_id:
             raise ManifestInvalidError(key, f"it belongs to checkpoint {manifest.id}")
@@ -325,23 +314,23 @@ class ArchiveStore:
 
     def has_group(self, checkpoint_id: str) -> bool:
         """Whether it is a group's checkpoint, even if its manifest cannot be read."""
-        try:
-            return self._objects.exists(_group_key(checkpoint_id))
-        except ValueError:  # no such id
-            return False
+        return self._exists(_GROUPS, checkpoint_id)
 
     def delete_group(self, checkpoint_id: str) -> None:
         """Delete what makes checkpoints one, and leave them; nothing to delete is no error.
 
         Raises ValueError when it is no checkpoint id.
         """
-        self._objects.delete(_group_key(checkpoint_id))
+        self._objects.delete(_manifest_key(_GROUPS, checkpoint_id))
         self._delete_all(f"{_GROUPS}/{checkpoint_id}")
 
     def has_checkpoint(self, checkpoint_id: str) -> bool:
         """Whether it exists, even if its manifest cannot be read."""
+        return self._exists(_CHECKPOINTS, checkpoint_id)
+
+    def _exists(self, root: str, checkpoint_id: str) -> bool:
         try:
-            return self._objects.exists(_checkpoint_key(checkpoint_id))
+            return self._objects.exists(_manifest_key(root, checkpoint_id))
         except ValueError:  # no such id
             return False
 
@@ -381,7 +370,7 @@ class ArchiveStore:
 
         Raises ValueError when it is no checkpoint id.
         """
-        self._objects.delete(_checkpoint_key(checkpoint_id))
+        self._objects.delete(_manifest_key(_CHECKPOINTS, checkpoint_id))
         self._delete_all(f"{_CHECKPOINTS}/{checkpoint_id}")
 
     def image(self, image_id: str) -> ImageManifest | None:
@@ -450,14 +439,9 @@ class ArchiveStore:
             raise ManifestInvalidError(key, str(error)) from error
 
 
-def _checkpoint_key(checkpoint_id: str) -> str:
-    workload_of(checkpoint_id)
-    return f"{_CHECKPOINTS}/{checkpoint_id}/{_MANIFEST}"
-
-
-def _group_key(checkpoint_id: str) -> str:
-    workload_of(checkpoint_id)
-    return f"{_GROUPS}/{checkpoint_id}/{_MANIFEST}"
+def _manifest_key(root: str, checkpoint_id: str) -> str:
+    workload_of(checkpoint_id)  # or it is no id
+    return f"{root}/{checkpoint_id}/{_MANIFEST}"
 
 
 def _image_name(image_id: str) -> str:

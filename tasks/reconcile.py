@@ -16,6 +16,7 @@ import structlog
 
 from tasks.errors import DeadlineError, HostOfflineError, LeaseLostError, SupersededError
 from tasks.models import State, Step, StepError, StepState, Unit, Workflow, now
+from tasks.turns import take_turn
 from tasks.workflows import fall_back, publish, start
 
 if TYPE_CHECKING:
@@ -123,15 +124,13 @@ def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -
     online = {host.host for host in registry.hosts() if host.online}
     for workflow in context.records.live():
         found = due(workflow, online, now())
-        if found is not None and _take_turn(redis, workflow, found):
+        if found is None:
+            continue
+        # It may have been done a moment ago, and a message still wait in a queue.
+        what = f"{workflow.id}:{workflow.epoch}:{type(found).__name__}"
+        if take_turn(redis, what, LOST_AFTER):
             log.info("driven on", workflow=workflow.id, due=type(found).__name__)
             _act(app, context, workflow, found)
-
-
-def _take_turn(redis: Redis, workflow: Workflow, found: Due) -> bool:
-    """Whether nobody did this a moment ago: a message may still be waiting in a queue."""
-    key = f"podferry:driven:{workflow.id}:{workflow.epoch}:{type(found).__name__}"
-    return bool(redis.set(key, 1, nx=True, px=LOST_AFTER))
 
 
 def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:

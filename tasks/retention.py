@@ -32,13 +32,10 @@ from tasks.facts import source_facts
 from tasks.models import Unit, Workflow, now
 
 if TYPE_CHECKING:
-    from redis import Redis
-
     from tasks.records import Records
 
 KEEP_LAST_LABEL = "podferry.keep-last"
 KEEP_WITHIN_LABEL = "podferry.keep-within"
-TURN = "podferry:retention"
 log = structlog.get_logger()
 
 
@@ -62,11 +59,6 @@ def run_retention(
     if report.over_bytes:
         log.warning("the store stays over its limit", over_bytes=report.over_bytes)
     return report
-
-
-def take_turn(redis: Redis, every: timedelta) -> bool:
-    """Whether it is time to prune and nobody else has taken this interval's turn."""
-    return bool(redis.set(TURN, 1, nx=True, px=every))
 
 
 def in_use(workflows: Iterable[Workflow]) -> InUse:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tasks.reconcile import answer, reconcile
+from tasks.turns import take_turn
 from workers.repeating import Repeating
 
 if TYPE_CHECKING:
@@ -14,19 +16,18 @@ if TYPE_CHECKING:
     from tasks.context import Context
     from tasks.registry import Registry
 
-EVERY_SECONDS = 3.0
+EVERY = timedelta(seconds=3)
 BELL_SECONDS = 1  # one wait for the bell; how long a worker's end may have to wait for it
-TURN = "podferry:reconcile"
 
 
 def reconcile_timer(app: Celery, context: Context, registry: Registry, redis: Redis) -> Repeating:
     """Reconciles every few seconds until it is stopped: of all control workers, one at a time."""
 
     def look() -> None:
-        if redis.set(TURN, 1, nx=True, px=int(EVERY_SECONDS * 900)):
+        if take_turn(redis, "reconcile", EVERY * 0.9):
             reconcile(app, context, registry, redis)
 
-    return Repeating("reconcile", look, every_seconds=EVERY_SECONDS)
+    return Repeating("reconcile", look, every_seconds=EVERY.total_seconds())
 
 
 def bell(app: Celery, context: Context) -> Repeating:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tasks.queues import CONTROL_QUEUE, RETENTION
-from tasks.retention import take_turn
+from tasks.turns import take_turn
 from workers.repeating import Repeating
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def retention_timer(app: Celery, redis: Redis, *, every: timedelta) -> Repeating
     """Sends one retention task per ``every``, over all control workers, until it is stopped."""
 
     def look() -> None:
-        if take_turn(redis, every):
+        if take_turn(redis, "retention", every):
             # one that waits longer than the interval is taken over by the next
             seconds = every.total_seconds()
             app.send_task(RETENTION, queue=CONTROL_QUEUE, expires=seconds)

@@ -67,13 +67,9 @@ def pod_check(step: Step, source: SourceFacts, host: HostFacts) -> tuple[MemberC
     if source.pod is None:
         return ()
     runtime, info, infra = engine(step), source.pod.info, source.pod.infra
-    target = runtime.target_facts(infra or source.members[0].container)
-    findings = pod_target_findings(
-        info,
-        infra,
-        target.model_copy(update={"host": host}),
-        name_in_use=runtime.pod_exists(info.spec.name),
-    )
+    target = runtime.target_facts(infra or source.members[0].container, host)
+    name_in_use = runtime.pod_exists(info.spec.name)
+    findings = pod_target_findings(info, infra, target, name_in_use=name_in_use)
     name = pod_label(info.spec.name)
     return (MemberCheck(name=name, image_present=True, findings=tuple(findings)),)
 

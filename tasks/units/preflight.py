@@ -108,8 +108,8 @@ def _member(
 def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts) -> MemberCheck:
     container = member.container
     archived = step.context.archives.image(container.image_id) is not None
-    target = engine(step).target_facts(container)
-    target = target.model_copy(update={"host": host, "image_archived": archived})
+    target = engine(step).target_facts(container, host)
+    target = target.model_copy(update={"image_archived": archived})
     return MemberCheck(
         name=member.name,
         image_present=target.image_id == container.image_id,

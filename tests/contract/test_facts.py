@@ -77,7 +77,7 @@ def test_a_target_tells_what_it_has_of_a_container(subject: Subject) -> None:
     container = subject.start(mounts=BINDS, ports=(Port(container_port=80, host_port=8124),))
     facts = subject.runtime.container_facts(container)
     try:
-        here = subject.runtime.target_facts(facts)
+        here = subject.runtime.target_facts(facts, subject.runtime.host_facts())
         assert (here.name_in_use, here.id_in_use) == (True, True)
         assert here.volumes == ("facts-data",)
         assert PublishedPort(port=8124, owner=facts.name) in here.ports
@@ -87,7 +87,7 @@ def test_a_target_tells_what_it_has_of_a_container(subject: Subject) -> None:
         subject.clean()
         subject.runtime.remove_volume("facts-data")
 
-    gone = subject.runtime.target_facts(facts)
+    gone = subject.runtime.target_facts(facts, subject.runtime.host_facts())
 
     assert (gone.name_in_use, gone.id_in_use, gone.volumes) == (False, False, ())
     assert not [port for port in gone.ports if port.port == 8124 and port.owner]

@@ -22,7 +22,7 @@ BROKER = "memory://localhost/"
 def app(context: Context) -> Iterator[Celery]:
     """An application that publishes into this process's own memory."""
     made = make_app(BROKER, context)
-    made.conf.result_backend = "disabled://"  # results have no such memory
+    made.conf.update(result_backend="disabled://")  # results have no such memory
     yield made
     made.close()
 

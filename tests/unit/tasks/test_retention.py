@@ -27,7 +27,8 @@ from tasks.errors import CheckpointNeededError
 from tasks.models import Kind, Outcome, Workflow, new_workflow, now
 from tasks.plans import end
 from tasks.records import Records
-from tasks.retention import in_use, remove_checkpoints, run_retention, take_turn
+from tasks.retention import in_use, remove_checkpoints, run_retention
+from tasks.turns import take_turn
 from tests.unit.storage.samples import manifest_of, store_checkpoint, store_group
 from tests.unit.tasks.world import World
 
@@ -132,10 +133,10 @@ def test_only_the_newest_checkpoint_tells_the_labels(
 
 
 def test_one_turn_per_interval(redis: FakeRedis) -> None:
-    assert take_turn(redis, timedelta(hours=1))
-    assert not take_turn(redis, timedelta(hours=1))
+    assert take_turn(redis, "x", timedelta(hours=1))
+    assert not take_turn(redis, "x", timedelta(hours=1))
     redis.flushall()
-    assert take_turn(redis, timedelta(hours=1))
+    assert take_turn(redis, "x", timedelta(hours=1))
 
 
 def test_rm_removes_the_newest_too(archives: ArchiveStore, records: Records) -> None:
