@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
@@ -33,6 +33,7 @@ from tasks.models import (
     Increment,
     Inventory,
     Kind,
+    OnDeadline,
     Options,
     Preseed,
     State,
@@ -112,14 +113,17 @@ class Client:
         *,
         to: str,
         source: str | None = None,
-        fallback: Fallback = Fallback.COLD,
+        fallback: Sequence[Fallback] = (),
+        on_deadline: OnDeadline = OnDeadline.ABORT,
         preseed: Preseed = Preseed.AUTO,
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Move a running container, compose project or pod to another host.
 
         ``preseed`` sends most of the memory while the container still runs, by default where its
-        host has been seen to send so slowly that this is worth a second dump. Raises
+        host has been seen to send so slowly that this is worth a second dump. ``fallback`` is what
+        is tried when the move fails, in this order; without it the container's label or the control
+        worker's settings say. Raises
         UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
@@ -131,7 +135,11 @@ class Client:
             members=place.members,
             source=place.host,
             target=to,
-            options=Options(fallback=fallback, preseed=self._preseed(preseed, place.host)),
+            options=Options(
+                fallback=tuple(fallback),
+                on_deadline=on_deadline,
+                preseed=self._preseed(preseed, place.host),
+            ),
             deadline_seconds=self._deadline(deadline_seconds),
             checkpoint_id=new_checkpoint_id(place.name, now()),
         )
@@ -303,7 +311,7 @@ class Client:
 
         Raises WorkflowNotFoundError; InvalidRequestError when there is nothing to resume.
         """
-        return control.resume(self._records, workflow_id)
+        return control.resume(self._records, workflow_id, self._registry.online())
 
     def status(self, workflow_id: str) -> Workflow:
         """One workflow's record. Raises WorkflowNotFoundError."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from runtime import CheckpointRuntime
 from storage import ORPHAN_GRACE, ArchiveStore, RetentionPolicy
+from tasks.models import LADDER, Fallback
 from tasks.records import Records
 from tasks.registry import Registry
 
@@ -21,5 +22,6 @@ class Context:
     registry: Registry | None = None  # None: nobody keeps what canaries told
     lease_seconds: float = 30.0
     full_every: int = 8  # of the checkpoints of a chain, so many at most
+    fallback: tuple[Fallback, ...] = LADDER  # where neither request nor label says otherwise
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)  # of the periodic task
     orphan_grace: timedelta = ORPHAN_GRACE

@@ -5,9 +5,11 @@ Each is one change of a record, which rings for a control worker in the same tra
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tasks.errors import CancelledError, InvalidRequestError
+from tasks.ladder import resume_steps
 from tasks.models import (
     Outcome,
     State,
@@ -17,7 +19,7 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.plans import end, planned, resume_steps
+from tasks.plans import end, planned
 
 if TYPE_CHECKING:
     from tasks.records import Records
@@ -52,8 +54,11 @@ def cancel(records: Records, workflow_id: str) -> Workflow:
     return records.update(workflow_id, change, ring=True)
 
 
-def resume(records: Records, workflow_id: str) -> Workflow:
-    """Reopen a failed workflow with a plan that brings the workload back on its source."""
+def resume(records: Records, workflow_id: str, online: Collection[str]) -> Workflow:
+    """Reopen a failed workflow with a plan that brings the workload back on its source.
+
+    ``online`` are the hosts that live.
+    """
 
     def change(workflow: Workflow) -> Workflow:
         if workflow.outcome is not Outcome.FAILED or not workflow.source_stopped:
@@ -64,7 +69,7 @@ def resume(records: Records, workflow_id: str) -> Workflow:
         reopened = workflow.model_copy(
             update={"outcome": None, "ended": None, "reason": "", "next_command": ""}
         )
-        return planned(reopened, resume_steps(workflow))
+        return planned(reopened, resume_steps(workflow, online))
 
     return records.update(workflow_id, change, ring=True)
 

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from runtime import ContainerFacts, Finding, HostFacts, PodInfo, RestartPolicy, Severity
 from tasks.errors import InvalidRequestError
-from tasks.models import Model, Unit, Workflow
+from tasks.models import Fallback, Model, Unit, Workflow
 
 
 class MemberFacts(Model):
@@ -57,6 +57,7 @@ class SourceFacts(Model):
     key_id: str  # of the key that its archives will be sealed with
     members: tuple[MemberFacts, ...]
     pod: PodFacts | None = None
+    fallback: tuple[Fallback, ...] = ()  # what a label says of it
 
     @property
     def volumes(self) -> tuple[str, ...]:

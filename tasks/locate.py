@@ -44,7 +44,7 @@ class Locator:
             found = self._on(workload, host)
             if not found and (groups := _groups(workload, inventories, host)):
                 return _only(workload, groups)
-        asked = [host] if host else [s.host for s in self._registry.hosts() if s.online]
+        asked = [host] if host else self._registry.online()
         place, line = choose(workload, found, asked)
         return Place(host=place, name=line.name)
 
@@ -67,7 +67,7 @@ class Locator:
         asked = now()
         limit = time.monotonic() + FRESH_SECONDS
         while True:
-            online = {status.host for status in self._registry.hosts() if status.online}
+            online = set(self._registry.online())
             known = self._registry.inventories()
             inventories = [known[host] for host in sorted(online & known.keys())]
             if len(inventories) == len(online) and all(i.taken > asked for i in inventories):

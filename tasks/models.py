@@ -100,10 +100,22 @@ class GroupKind(StrEnum):
 
 
 class Fallback(StrEnum):
-    """What a failed migration does first, once the source was stopped."""
+    """A rung of the ladder: what a failed migration tries, once the source was stopped."""
 
-    COLD = "cold"  # start it anew on the target, with retry; then resume
-    RESUME = "resume"  # bring it back on the source with its memory
+    ELSEWHERE = "elsewhere"  # restore it on another host that qualifies
+    COLD = "cold"  # start it anew on the target, with retry; the memory is lost
+    RESUME = "resume"  # bring it back on the source with its memory; always the last rung
+
+
+LADDER = (Fallback.ELSEWHERE, Fallback.COLD, Fallback.RESUME)
+
+
+class OnDeadline(StrEnum):
+    """What a migration does whose deadline passes, once the source was stopped."""
+
+    ABORT = "abort"  # bring it back on the source with its memory
+    COLD = "cold"  # start it anew on the target, if its archive is complete; else abort
+    CONTINUE = "continue"  # go on, late
 
 
 class Increment(StrEnum):
@@ -180,7 +192,9 @@ class Step(Model):
 class Options(Model):
     """What the request asked for beyond names."""
 
-    fallback: Fallback = Fallback.COLD
+    fallback: tuple[Fallback, ...] = ()  # empty: as the container's label or the settings say
+    on_deadline: OnDeadline = OnDeadline.ABORT
+    retries: int = Field(default=2, ge=0, le=20)  # of a step that failed for a passing reason
     preseed: Preseed = Preseed.OFF
     incremental: Increment = Increment.NONE  # checkpoint
     leave_stopped: bool = False  # checkpoint: keep the container stopped afterwards
@@ -212,7 +226,10 @@ class Workflow(Model):
     state: State = State.QUEUED
     cancel_requested: bool = False
     source_stopped: bool = False  # set before the source is stopped, so true errs on the safe side
-    target_touched: bool = False  # likewise for the target
+    touched: HostName | None = None  # where parts of a copy may be; set before, reset after
+    permit: HostName | None = None  # where a copy may run besides the source; likewise
+    planned: AwareDatetime | None = None  # when the newest plan was made, or its pause ended
+    not_before: AwareDatetime | None = None  # when the newest plan begins, if it waits for that
     outcome: Outcome | None = None
     ended: AwareDatetime | None = None
     reason: str = ""
@@ -233,6 +250,19 @@ class Workflow(Model):
         return next(
             (s for s in reversed(self.steps) if s.unit is unit and s.state is StepState.DONE), None
         )
+
+    def overdue(self, unit: Unit, moment: datetime) -> bool:
+        """Whether it is too late for a unit. What brings the workload back is never too late."""
+        if moment <= self.deadline or unit in {Unit.FINISH, Unit.DISCARD, Unit.RESUME}:
+            return False
+        stopped = self.source_stopped and self.kind is Kind.MIGRATE
+        match self.options.on_deadline:
+            case OnDeadline.CONTINUE:
+                return not stopped
+            case OnDeadline.COLD:
+                return not (stopped and unit is Unit.UP)
+            case OnDeadline.ABORT:
+                return True
 
     @property
     def failed_step(self) -> Step | None:

@@ -17,7 +17,7 @@ import structlog
 from tasks.errors import DeadlineError, HostOfflineError, LeaseLostError, SupersededError
 from tasks.models import State, Step, StepError, StepState, Unit, Workflow, now
 from tasks.turns import take_turn
-from tasks.workflows import fall_back, publish, start
+from tasks.workflows import fall_back, publish, release, start
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -41,6 +41,11 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Release:
+    """Its plan waited for a moment that has come."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ring:
     """A step waits for its message: send what is left of the plan."""
 
@@ -58,7 +63,7 @@ class Decide:
     """A step has failed and nobody took the next rung."""
 
 
-Due = Start | Ring | Fail | Decide
+Due = Start | Release | Ring | Fail | Decide
 
 
 def due(
@@ -82,6 +87,8 @@ def due(
     failed = [s for _, s in current if s.state is StepState.FAILED]
     if failed:
         return Decide() if _since(failed[-1].ended, moment) >= lost_after else None
+    if workflow.not_before is not None:
+        return Release() if moment >= workflow.not_before else None
     waiting = next(((i, s) for i, s in current if s.state is StepState.PENDING), None)
     return _waiting(workflow, *waiting, online, moment, lost_after) if waiting else None
 
@@ -94,12 +101,13 @@ def _waiting(
     moment: datetime,
     lost_after: timedelta,
 ) -> Due | None:
-    began = workflow.steps[index - 1].ended if index else workflow.created
-    waited = _since(began, moment)
+    before = workflow.steps[index - 1] if index else None
+    same_plan = before is not None and before.epoch == step.epoch
+    waited = _since(before.ended if before and same_plan else workflow.planned, moment)
     if step.host not in online:
         patience = HOME_PATIENCE if step.unit in HOME else OFFLINE_PATIENCE
         return Fail(index=index, error=HostOfflineError(step.host)) if waited > patience else None
-    if moment > workflow.deadline and step.unit not in HOME | {Unit.DISCARD}:
+    if workflow.overdue(step.unit, moment):
         return Fail(index=index, error=DeadlineError())
     return Ring() if waited >= lost_after else None
 
@@ -121,7 +129,7 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
 
 def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -> None:
     """Look at every workflow that has not ended, and do what is due."""
-    online = {host.host for host in registry.hosts() if host.online}
+    online = registry.online()
     for workflow in context.records.live():
         found = due(workflow, online, now())
         if found is None:
@@ -137,6 +145,8 @@ def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:
     match found:
         case Start():
             start(app, context, workflow.id)
+        case Release():
+            release(app, context, workflow.id, workflow.epoch)
         case Ring():
             publish(app, workflow)
         case Decide():

@@ -100,6 +100,10 @@ class Registry:
             if info.host is not None
         ]
 
+    def online(self) -> list[str]:
+        """The names of the hosts that live, sorted."""
+        return sorted(i.host for i, alive in self.workers().values() if alive and i.host)
+
     def require_host(self, host: str) -> HostStatus:
         """The status of a live host. Raises UnknownHostError, HostOfflineError."""
         known = {status.host: status for status in self.hosts()}
@@ -116,7 +120,7 @@ class Registry:
 
     def find(self, container: str) -> list[tuple[str, WorkloadLine]]:
         """Live hosts that have a container of this name or id, with its line."""
-        online = {status.host for status in self.hosts() if status.online}
+        online = self.online()
         return [
             (host, line)
             for host, inventory in sorted(self.inventories().items())

@@ -154,7 +154,7 @@ class Step:
         while any(step.live for step in self.look().steps[: self._index]):
             time.sleep(LOOK_SECONDS)
 
-    def note(self, **fields: bool | str | tuple[str, ...]) -> None:
+    def note(self, **fields: bool | str | tuple[str, ...] | None) -> None:
         """Change top-level fields of the record, and renew the lease, while the step is ours."""
 
         def change(workflow: Workflow) -> Workflow:
@@ -217,7 +217,7 @@ class Step:
             return None
         if self.workflow.cancel_requested:
             return CancelledError()
-        return DeadlineError() if now() > self.workflow.deadline else None
+        return DeadlineError() if self.workflow.overdue(self.record.unit, now()) else None
 
     def _mine(self, workflow: Workflow) -> StepRecord:
         held = workflow.steps[self._index]

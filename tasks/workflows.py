@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 from celery import chain, signature
 
 from tasks.errors import SupersededError
-from tasks.models import Event, EventType, State, Step, StepState, Unit, Workflow, now
-from tasks.plans import End, Next, after_failure, end, first_plan, planned
+from tasks.ladder import End, Next, after_failure
+from tasks.models import Event, EventType, OnDeadline, State, Step, StepState, Unit, Workflow, now
+from tasks.plans import end, first_plan, planned
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
 from tasks.step import announce_end
 
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
 
     from tasks.context import Context
 
+PAUSE_SECONDS = 2.0  # before the first new try of a step
+LONGEST_PAUSE_SECONDS = 60.0
+OVERTIME_SECONDS = 60.0
+LATE_SECONDS = 3600.0  # where work may go on past the deadline
 log = structlog.get_logger()
 
 
@@ -35,7 +43,7 @@ def fall_back(app: Celery, context: Context, workflow_id: str, epoch: int) -> No
     that run side by side, the one that ends last has it called again.
     """
     workflow = decide(context, workflow_id, epoch)
-    if workflow is not None:
+    if workflow is not None and workflow.not_before is None:
         publish(app, workflow)
 
 
@@ -57,17 +65,23 @@ def begin(context: Context, workflow_id: str) -> Workflow | None:
 def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     """Give a workflow with a failed step its next plan, or its end; None when nothing follows."""
     taken: list[Next | End] = []
+    alive = context.registry.online() if context.registry else None
 
     def change(workflow: Workflow) -> Workflow:
         if workflow.epoch != epoch or workflow.state is State.ENDED:
             raise SupersededError(workflow_id, len(workflow.steps), "its plan was given up")
         if any(step.live for step in workflow.steps if step.epoch == epoch):
             raise SupersededError(workflow_id, len(workflow.steps), "another step still runs")
-        taken[:] = [after_failure(workflow)]
+        online = workflow.hosts if alive is None else alive
+        taken[:] = [after_failure(workflow, default=context.fallback, online=online)]
         step = taken[0]
         if isinstance(step, End):
             return end(workflow, step.outcome, step.reason, step.next_command)
-        return planned(workflow, step.steps)
+        fields = {
+            "target": step.target or workflow.target,
+            "not_before": now() + _pause(step.tries) if step.tries else None,
+        }
+        return planned(workflow, step.steps).model_copy(update=fields)
 
     try:
         workflow = context.records.update(workflow_id, change)
@@ -78,9 +92,27 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
         announce_end(context, workflow)
         return None
     units = " → ".join(f"{unit} on {host}" for unit, host in taken[0].steps)
-    message = f"next: {units}"
+    message = f"{'again' if taken[0].tries else 'next'}: {units}"
     context.records.log(workflow_id, Event(type=EventType.FALLBACK, message=message))
     return workflow
+
+
+def release(app: Celery, context: Context, workflow_id: str, epoch: int) -> None:
+    """Publish a plan whose pause is over; once."""
+
+    def change(workflow: Workflow) -> Workflow:
+        if workflow.epoch != epoch or workflow.not_before is None:
+            raise SupersededError(workflow_id, 0, "its pause is over already")
+        return workflow.model_copy(update={"not_before": None, "planned": now()})
+
+    with suppress(SupersededError):
+        publish(app, context.records.update(workflow_id, change))
+
+
+def _pause(tries: int) -> timedelta:
+    """Exponential, with jitter: those that failed together do not come back together."""
+    longest: float = min(PAUSE_SECONDS * 2 ** (tries - 1), LONGEST_PAUSE_SECONDS)
+    return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311
 
 
 def publish(app: Celery, workflow: Workflow) -> None:
@@ -118,13 +150,15 @@ def _send(app: Celery, workflow: Workflow, indexes: list[int]) -> None:
     """Send a chain of steps; a failing link has ``fall_back`` called on control."""
     declare(app, workflow.hosts)
     left = max(1.0, (workflow.deadline - now()).total_seconds())
+    late = workflow.options.on_deadline is not OnDeadline.ABORT
     links = [
         signature(
             unit_task(workflow.steps[index].unit),
             kwargs={"workflow_id": workflow.id, "step": index, "epoch": workflow.epoch},
             immutable=True,
             queue=host_queue(workflow.steps[index].host),
-            soft_time_limit=left + 60,  # only for what hangs: a step watches the deadline itself
+            # only for what hangs: a step watches the deadline itself
+            soft_time_limit=left + (LATE_SECONDS if late else OVERTIME_SECONDS),
             app=app,
         )
         for index in indexes

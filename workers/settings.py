@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from storage import (
     CHAIN_LIMIT,
@@ -27,7 +27,8 @@ from storage import (
     parse_duration,
 )
 from storage.s3_options import Addressing, ServerEncryption
-from tasks.models import HostName
+from tasks.ladder import parse_ladder
+from tasks.models import LADDER, Fallback, HostName
 from workers.rates import parse_rate
 
 DEFAULT_SOCKET = "/run/podman/podman.sock"
@@ -37,6 +38,10 @@ UNSET = ""
 def _read(parse: Callable[[str], object]) -> BeforeValidator:
     """Read what people write; a variable that is there but empty is as good as none."""
     return BeforeValidator(lambda v: (parse(v) if v else None) if isinstance(v, str) else v)
+
+
+def _rungs(value: object) -> object:
+    return parse_ladder(value) if isinstance(value, str) else value
 
 
 def dev_state_dir() -> Path:
@@ -111,6 +116,11 @@ class Settings(BaseSettings):
         default=3600.0, ge=60, description="Time between two proofs that CRIU works on a host"
     )
     deadline_seconds: float = Field(default=3600.0, gt=0, description="Deadline of a workflow")
+    fallback: Annotated[tuple[Fallback, ...], NoDecode, BeforeValidator(_rungs)] = Field(
+        default=LADDER,
+        description="What a failed move tries where neither request nor label says: "
+        "elsewhere,cold,resume or a part of it",
+    )
     retention_keep_last: Annotated[int | None, _read(int)] = Field(
         default=None, ge=1, description="Checkpoints that are kept of each workload"
     )

@@ -59,6 +59,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
         registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
+        fallback=settings.fallback,
         full_every=settings.full_every,
         retention=settings.retention(),
         orphan_grace=settings.retention_grace,

@@ -20,7 +20,8 @@ from podferry.cli.follow import finish
 from podferry.cli.parse import parse_age, parse_mount, parse_pairs, parse_port, parse_size
 from runtime import BuildSpec, Limits, NetworkAttachment, RestartPolicy, RunSpec
 from tasks.errors import InvalidRequestError
-from tasks.models import Fallback, Increment, Outcome, Preseed
+from tasks.ladder import parse_ladder
+from tasks.models import Increment, OnDeadline, Outcome, Preseed
 
 NameArgument = Annotated[
     str, typer.Argument(help="Container, compose project or pod.", show_default=False)
@@ -36,8 +37,18 @@ def migrate(
         str | None, typer.Option("--from", help="Source host, when several have the name.")
     ] = None,
     fallback: Annotated[
-        Fallback, typer.Option(help="What a failed move does first, once the source was stopped.")
-    ] = Fallback.COLD,
+        str,
+        typer.Option(
+            metavar="RUNGS",
+            help="What a failed move tries, in this order, once the source was stopped: "
+            "elsewhere,cold,resume or a part of it.",
+            show_default=False,
+        ),
+    ] = "",
+    on_deadline: Annotated[
+        OnDeadline,
+        typer.Option(help="What it does when the deadline passes while it is stopped."),
+    ] = OnDeadline.ABORT,
     preseed: Annotated[
         bool | None,
         typer.Option(
@@ -62,7 +73,8 @@ def migrate(
             name,
             to=to,
             source=source,
-            fallback=fallback,
+            fallback=parse_ladder(fallback) if fallback else (),
+            on_deadline=on_deadline,
             preseed=PRESEED[preseed],
             deadline_seconds=deadline,
         )

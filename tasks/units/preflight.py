@@ -28,11 +28,14 @@ from tasks.facts import (
     source_facts,
 )
 from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
+from tasks.ladder import parse_ladder
 from tasks.models import Kind
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check
 from tasks.units.members import members_of
 from tasks.units.pods import pod_check, pod_facts, pod_of, without_pod
+
+FALLBACK_LABEL = "podferry.fallback"
 
 
 def describe(step: Step) -> Result:
@@ -46,6 +49,8 @@ def describe(step: Step) -> Result:
     infos = members_of(runtime, step.workflow)
     for info in infos:
         health_check(info.name, info.spec)  # a label that cannot be read is told now
+    labels = (info.spec.labels.get(FALLBACK_LABEL) for info in infos)
+    fallback = next((parse_ladder(label) for label in labels if label), ())
     shared = shared_volumes({info.name: info.volumes for info in infos})
     order = bring_back_order({i.name: i.spec.labels for i in infos}, shared.carriers)
     own_pod = pod_of(runtime, infos) if step.workflow.group is not None else None
@@ -61,7 +66,7 @@ def describe(step: Step) -> Result:
             step.log(f"not kept: {loss}")
     step.context.archives.check()
     key_id = step.context.archives.key_id
-    source = SourceFacts(host=host, key_id=key_id, members=members, pod=pod)
+    source = SourceFacts(host=host, key_id=key_id, members=members, pod=pod, fallback=fallback)
     return source.model_dump(mode="json")
 
 

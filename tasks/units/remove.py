@@ -54,6 +54,7 @@ def discard(step: Step) -> Result:
         remove_copies(runtime, names, source.volumes, pod=_pod(source))
 
     _tries()(remove)
+    step.note(touched=None, permit=None)
     return {}
 
 

@@ -118,7 +118,7 @@ def _discard_old(
     So does a pod of that name that has no others.
     """
     here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
-    if (here or pod) and not step.workflow.target_touched:
+    if (here or pod) and step.workflow.touched is None:
         for volume in volumes_of(found):
             if set(runtime.volume_users(volume)) - set(here):
                 raise VolumeInUseError(volume)

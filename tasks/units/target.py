@@ -28,13 +28,13 @@ def take_target(
     *,
     pod: str = "",
 ) -> None:
-    """Make sure that the target has nothing of these names, then mark it as touched.
+    """Make sure that this host has nothing of these names, then mark it as touched.
 
     Before the mark anything there belongs to someone else and is refused; after it, whatever is
     there is a leftover of this workflow's earlier try and is removed. Raises
     ContainerExistsError, PodExistsError, VolumeExistsError.
     """
-    if step.workflow.target_touched:
+    if step.workflow.touched == step.record.host:
         step.fence()
         remove_copies(runtime, names, volumes, pod=pod)
         return
@@ -46,7 +46,7 @@ def take_target(
     for volume in volumes:
         if runtime.volume_exists(volume):
             raise VolumeExistsError(volume)
-    step.note(target_touched=True)
+    step.note(touched=step.record.host)
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def _started(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifes
     ensure_volumes(runtime, spec, manifest.volume_specs)
     container = runtime.run(spec)
     _fill_volumes(step, runtime, container, manifest, spec)
+    step.note(permit=step.record.host)
     runtime.start(container)
     wait_healthy(step, container, restored=False)
     return container

@@ -57,7 +57,7 @@ def refused(fleet: Fleet, workload: Workload, code: str) -> None:
 
     assert untouched.outcome is Outcome.UNTOUCHED
     assert not untouched.source_stopped
-    assert not untouched.target_touched
+    assert untouched.touched is None
     [found] = [f for f in fleet.client.findings(untouched.id) if f.code == code]
     assert found.message in untouched.reason
     assert found.cure in fleet.run("status", untouched.id, "-o", "json").stdout

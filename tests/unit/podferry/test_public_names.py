@@ -9,6 +9,7 @@ def test_public_names_are_frozen() -> None:
         *("Client", "Settings", "Workflow", "Step", "Options", "Event", "HostStatus"),
         *(
             "Kind",
+            "OnDeadline",
             "Unit",
             "State",
             "StepState",

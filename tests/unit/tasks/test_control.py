@@ -101,20 +101,20 @@ def test_an_ended_workflow_is_neither_cancelled_nor_resumed(
     with pytest.raises(InvalidRequestError, match="has ended"):
         control.cancel(context.records, workflow.id)
     with pytest.raises(InvalidRequestError, match="nothing to resume"):
-        control.resume(context.records, workflow.id)
+        control.resume(context.records, workflow.id, ["a", "b"])
 
 
 def test_a_failed_workflow_is_reopened_with_a_way_back(
     context: Context, workflow: Workflow
 ) -> None:
-    fields = {"source_stopped": True, "target_touched": True}
+    fields = {"source_stopped": True, "touched": "b"}
     context.records.update(
         workflow.id,
         lambda w: end(
             planned(w, ((Unit.RESUME, "a"),)).model_copy(update=fields), Outcome.FAILED, "no"
         ),
     )
-    reopened = control.resume(context.records, workflow.id)
+    reopened = control.resume(context.records, workflow.id, ["a", "b"])
     assert [s.unit for s in reopened.steps if s.epoch == reopened.epoch] == ["discard", "resume"]
     assert reopened.state is State.RUNNING
     assert workflow.id in rung(context)

@@ -159,7 +159,7 @@ def test_one_that_fails_keeps_all_where_they_are(shop: Shop, host: str) -> None:
         shop.world.hosts["a"].faults["checkpoint"] = [CheckpointFailedError("api", "no CRIU")]
     else:
         shop.world.hosts["b"].faults["update_restart_policy"] = [RestoreFailedError("api", "no")]
-    request = shop.workflow(Kind.MIGRATE, options=Options(fallback=Fallback.RESUME))
+    request = shop.workflow(Kind.MIGRATE, options=Options(fallback=(Fallback.RESUME,)))
     ended = shop.world.run(request)
     assert ended.outcome is Outcome.RESUMED, ended.reason
     assert shop.memory("a") == memory

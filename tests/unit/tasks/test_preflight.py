@@ -85,7 +85,7 @@ def test_a_question_changes_nothing_and_frees_the_workload(world: World) -> None
         ended = asked(world)
         assert (ended.outcome, findings_of(ended)) == (Outcome.CHECKED, ())
         assert not ended.source_stopped
-        assert not ended.target_touched
+        assert ended.touched is None
     assert untouched(world, memory)
     assert world.on("b") is None
 

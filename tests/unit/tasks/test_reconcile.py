@@ -13,6 +13,7 @@ from tasks import reconcile as reconciling
 from tasks.context import Context
 from tasks.models import (
     Kind,
+    Options,
     Outcome,
     State,
     StepError,
@@ -166,10 +167,27 @@ def test_a_dead_worker_s_move_goes_on_once(
     assert after.steps[CHECKPOINT].state is StepState.FAILED
 
 
-def test_before_the_source_was_touched_it_simply_ends(
+def test_a_step_is_tried_again_after_a_pause_and_once(
+    recorder: Recorder, context: Context, redis: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = migration(DESCRIBE, StepState.RUNNING, lapsed=True)
+    context.records.create(workflow)
+    look(recorder, context, redis)
+    again = context.records.get(workflow.id)
+    assert (again.epoch, recorder.sent) == (2, [])
+    assert again.not_before is not None
+    moment = again.not_before + timedelta(seconds=0.1)
+    monkeypatch.setattr(reconciling, "now", lambda: moment)
+    look(recorder, context, redis)
+    look(recorder, context, redis)
+    assert recorder.sent == [step.unit for step in workflow.steps]
+
+
+def test_before_the_source_was_touched_it_simply_ends_when_tries_are_over(
     recorder: Recorder, context: Context, redis: FakeRedis
 ) -> None:
     workflow = migration(DESCRIBE, StepState.RUNNING, lapsed=True)
+    workflow = workflow.model_copy(update={"options": Options(retries=0)})
     context.records.create(workflow)
     look(recorder, context, redis)
     assert context.records.get(workflow.id).outcome is Outcome.UNTOUCHED

@@ -97,7 +97,7 @@ def test_a_failed_restore_goes_cold_with_the_volume(world: World) -> None:
 def test_fallback_resume_brings_the_memory_back_on_the_source(world: World) -> None:
     memory = world.start_web().memory
     world.hosts["b"].faults["restore"] = [RestoreFailedError("web", "no CRIU")]
-    ended = world.migrate(Options(fallback=Fallback.RESUME))
+    ended = world.migrate(Options(fallback=(Fallback.RESUME,)))
     assert ended.outcome is Outcome.RESUMED
     back = world.on("a")
     assert back is not None
@@ -125,7 +125,7 @@ def test_a_target_whose_socket_is_down_is_found_before_the_source_is_touched(
     world: World,
 ) -> None:
     memory = world.start_web().memory
-    world.hosts["b"].faults["ping"] = [down()]
+    world.hosts["b"].faults["ping"] = [down()] * 3  # it is tried again
     ended = world.migrate()
     assert ended.outcome is Outcome.UNTOUCHED
     source = world.on("a")
@@ -164,7 +164,7 @@ def test_an_unhealthy_copy_does_not_count_as_moved(world: World) -> None:
     world.hosts["a"].containers_by_id[next(iter(world.hosts["a"].containers_by_id))].spec = labelled
     check = ("/bin/sh", "-c", "test -e /ok")
     world.hosts["b"].commands[check] = lambda _: ExecResult(exit_code=1, output=b"")
-    ended = world.migrate(Options(fallback=Fallback.RESUME))
+    ended = world.migrate(Options(fallback=(Fallback.RESUME,)))
     assert ended.outcome is Outcome.RESUMED
     assert "check failed" in ended.reason
     assert world.on("b") is None

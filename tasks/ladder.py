@@ -1,0 +1,230 @@
+"""What follows a failed step: the same again, the next rung of the ladder, or the end.
+
+Pure functions of the record. Whatever the source still holds is given up last: a plan that brings
+a workload back somewhere else begins by proving that no other copy of ours can run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from tasks.errors import DeadlineError, InvalidRequestError
+from tasks.models import (
+    LADDER,
+    Fallback,
+    GroupKind,
+    Kind,
+    OnDeadline,
+    Outcome,
+    Step,
+    StepState,
+    Unit,
+    Workflow,
+)
+from tasks.plans import Steps, why
+
+# What may be gone at the next try, by the names that records keep.
+PASSING = frozenset(
+    {
+        "BrokerUnavailableError",
+        "EngineUnavailableError",
+        "LeaseLostError",
+        "StoreBusyError",
+        "StoreUnavailableError",
+    }
+)
+# A cold start has tries of its own, and what was begun of it is told apart from another's by none.
+TRIED_BY_ITSELF = frozenset({Unit.UP})
+# The target of a plan as it was asked, and what a later plan may choose, are known from these.
+CHOOSES_TARGET = frozenset({Unit.PREFLIGHT, Unit.RESTORE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    """Go on with these units, each on its host.
+
+    ``tries`` counts how often the first of them has failed already: what a pause grows with.
+    """
+
+    steps: Steps
+    target: str | None = None  # the workflow's from now on
+    tries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """The workflow is over."""
+
+    outcome: Outcome
+    reason: str = ""
+    next_command: str = ""
+
+
+def parse_ladder(text: str) -> tuple[Fallback, ...]:
+    """Rungs as people write them: ``elsewhere,cold,resume``; the last is added where it lacks.
+
+    Raises InvalidRequestError.
+    """
+    known = ", ".join(Fallback)
+    try:
+        rungs = tuple(Fallback(word.strip()) for word in text.split(","))
+    except ValueError:
+        raise InvalidRequestError(f"fallback {text!r} is no list of: {known}") from None
+    if Fallback.RESUME in rungs[:-1] or len(set(rungs)) < len(rungs):
+        raise InvalidRequestError(f"fallback {text!r}: each of {known} once, resume last")
+    return rungs if Fallback.RESUME in rungs else (*rungs, Fallback.RESUME)
+
+
+def ladder_of(workflow: Workflow, default: Sequence[Fallback] = LADDER) -> tuple[Fallback, ...]:
+    """The rungs of a workflow: as it was asked, as its containers' label says, or the default."""
+    if workflow.options.fallback:
+        return workflow.options.fallback
+    described = workflow.done(Unit.DESCRIBE)
+    label = described.result.get("fallback") if described else None
+    rungs = label if isinstance(label, list) and label else default
+    return tuple(Fallback(str(rung)) for rung in rungs)
+
+
+def after_failure(
+    workflow: Workflow,
+    *,
+    default: Sequence[Fallback] = LADDER,
+    online: Sequence[str] = (),
+) -> Next | End:
+    """What follows the newest failed step, when none of its plan runs any more.
+
+    ``default`` is the installation's ladder; ``online`` the hosts that live, those to be tried
+    first.
+    """
+    failed = workflow.failed_step
+    if failed is None or failed.error is None:
+        raise ValueError(f"workflow {workflow.id} has no failed step")
+    again = _again(workflow, failed)
+    if again is not None:
+        return again
+    if failed.unit is Unit.FINISH:
+        return _left_over(workflow, failed)
+    if _arrived(workflow, failed.epoch):
+        return Next(steps=((Unit.FINISH, workflow.source or ""),))
+    if workflow.kind not in {Kind.MIGRATE, Kind.CHECKPOINT} or not workflow.source_stopped:
+        return _before_the_stop(workflow)
+    if failed.unit in {Unit.RESUME, Unit.DISCARD}:
+        return End(
+            outcome=Outcome.FAILED,
+            reason=f"{why(workflow)}; the memory is kept on {workflow.source}",
+            next_command=f"podferry resume {workflow.id}",
+        )
+    return next(_rungs(workflow, failed, ladder_of(workflow, default), online))
+
+
+def resume_steps(workflow: Workflow, online: Collection[str]) -> Steps:
+    """Back on the source, once no other host can run a copy of ours."""
+    return (*_cleaned(workflow, "", online), (Unit.RESUME, workflow.source or ""))
+
+
+def _again(workflow: Workflow, failed: Step) -> Next | None:
+    """The rest of the failed plan once more, where a passing reason may be gone by then."""
+    tries = sum(
+        (s.unit, s.host, s.state) == (failed.unit, failed.host, StepState.FAILED)
+        for s in workflow.steps
+    )
+    passing = failed.error is not None and failed.error.type in PASSING
+    given_up = workflow.cancel_requested and failed.unit not in {Unit.RESUME, Unit.DISCARD}
+    # A checkpoint that failed half-way has its container stopped: that one first runs again.
+    stopped = failed.unit is Unit.CHECKPOINT and workflow.source_stopped
+    if not passing or given_up or stopped or tries > workflow.options.retries:
+        return None
+    if failed.unit in TRIED_BY_ITSELF:
+        return None
+    rest = workflow.steps[workflow.steps.index(failed) :]
+    steps = tuple((s.unit, s.host) for s in rest if s.epoch == failed.epoch)
+    return Next(steps=steps, tries=tries)
+
+
+def _before_the_stop(workflow: Workflow) -> End:
+    reason = why(workflow)
+    if workflow.cancel_requested:
+        return End(outcome=Outcome.CANCELLED, reason=reason)
+    if workflow.kind is Kind.MIGRATE:
+        return End(
+            outcome=Outcome.UNTOUCHED,
+            reason=reason,
+            next_command=f"podferry migrate {workflow.workload} --to {workflow.target}",
+        )
+    return End(outcome=Outcome.FAILED, reason=reason)
+
+
+def _rungs(
+    workflow: Workflow, failed: Step, ladder: Sequence[Fallback], online: Sequence[str]
+) -> Iterator[Next]:
+    """The rungs that are left, in their order; the last is always there."""
+    late = failed.error is not None and failed.error.type == DeadlineError.__name__
+    if late and workflow.options.on_deadline is OnDeadline.COLD:
+        ladder = (Fallback.COLD,)
+    elif late or workflow.cancel_requested or workflow.done(Unit.CHECKPOINT) is None:
+        ladder = ()
+    for rung in ladder:
+        if rung is Fallback.ELSEWHERE and failed.unit is not Unit.UP:
+            yield from _elsewhere(workflow, online)
+        elif rung is Fallback.COLD:
+            yield from _cold(workflow, online)
+    yield Next(steps=resume_steps(workflow, online))
+
+
+def _elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
+    source = workflow.source or ""
+    tried = {step.host for step in workflow.steps if step.unit in CHOOSES_TARGET}
+    for host in (host for host in online if host not in tried | {source}):
+        steps: Steps = (
+            *_cleaned(workflow, host, online),
+            (Unit.PREFLIGHT, host),
+            (Unit.PUSH_IMAGE, source),
+            (Unit.PULL_IMAGE, host),
+            (Unit.RESTORE, host),
+            (Unit.FINISH, source),
+        )
+        yield Next(steps=steps, target=host)
+
+
+def _cold(workflow: Workflow, online: Collection[str]) -> Iterator[Next]:
+    """A cold start on the host that was last found fit; never into a pod, and once only."""
+    fit = workflow.done(Unit.PREFLIGHT)
+    archived = workflow.done(Unit.CHECKPOINT) is not None
+    tried = any(step.unit is Unit.UP for step in workflow.steps)
+    if fit is None or not archived or tried or _in_pod(workflow):
+        return
+    up: Steps = ((Unit.UP, fit.host), (Unit.FINISH, workflow.source or ""))
+    yield Next(steps=(*_cleaned(workflow, fit.host, online), *up), target=fit.host)
+
+
+def _cleaned(workflow: Workflow, next_host: str, online: Collection[str]) -> Steps:
+    """First prove the host empty that may hold a copy, unless the next try itself does.
+
+    One that is offline is waited for only if its copy may run: it got the end of the archive.
+    """
+    touched = workflow.touched
+    waits = touched is not None and (touched in online or workflow.permit == touched)
+    return ((Unit.DISCARD, touched),) if touched and waits and touched != next_host else ()
+
+
+def _in_pod(workflow: Workflow) -> bool:
+    """Whether its containers are in a pod, into which nothing is started cold."""
+    described = workflow.done(Unit.DESCRIBE)
+    return described is not None and bool(described.result.get("pod"))
+
+
+def _left_over(workflow: Workflow, failed: Step) -> End:
+    message = failed.error.message if failed.error else ""
+    remove = "podman pod rm --force" if workflow.group is GroupKind.POD else "podman rm"
+    return End(
+        outcome=Outcome.COLD if workflow.done(Unit.UP) else Outcome.MOVED,
+        reason=f"the old copy on {failed.host} was not removed: {message}",
+        next_command=f"{remove} {workflow.workload}    # on {failed.host}",
+    )
+
+
+def _arrived(workflow: Workflow, epoch: int) -> bool:
+    """Whether the copy runs on the target, though the checkpoint that it read did not end well."""
+    restored = workflow.done(Unit.RESTORE)
+    return workflow.kind is Kind.MIGRATE and restored is not None and restored.epoch == epoch
