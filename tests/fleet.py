@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,17 +76,22 @@ class State:
 class Fleet:
     """Two hosts, a hub, a worker on each, and the counting image on both hosts."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, program: Sequence[str] = ()) -> None:
         self.lab = lab
+        self._program = ("--program", shlex.join(program)) if program else ()
         self._runtimes = {host: PodmanRuntime(lab.socket(host)) for host in HOSTS}
 
     def start(self) -> None:
         """Start the workers, build the counting image on host a, and load it on host b."""
-        self.lab.call("workers", "start")
+        self.start_workers()
         with counter_context() as context:
             self.workflow("build", str(context), "--tag", IMAGE, "--host", "a")
         with self.runtime("a").save_image(IMAGE) as chunks:
             self.runtime("b").load_image(chunks)
+
+    def start_workers(self) -> None:
+        """Start the workers that do not run."""
+        self.lab.call("workers", "start", *self._program)
 
     def close(self) -> None:
         """Stop the workers."""
@@ -220,9 +226,13 @@ exec {CRIU}.away "$@"
             self.lab.call("enter", host, "--", "sh", "-c", script)
             yield
 
+    def worker(self, host: str) -> int:
+        """The process of a host's worker."""
+        return int((self.lab.dir / "workers" / f"{host}.pid").read_text())
+
     def kill_worker(self, host: str) -> None:
         """Kill a host's worker with all its processes, which have no time for a farewell."""
-        worker = int((self.lab.dir / "workers" / f"{host}.pid").read_text())
+        worker = self.worker(host)
         for process in (worker, *children(worker)):
             kill(process, signal.SIGKILL)
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
         "workers", "start or stop Podferry's workers: one a host, a control one on the hub"
     )
     action.add_argument("action", choices=["start", "stop", "restart"])
+    action.add_argument(
+        "--program", type=shlex.split, default=[], help="what to run in podferry's place"
+    )
     return parser
 
 
@@ -137,7 +141,7 @@ def perform(arguments: argparse.Namespace) -> None:
             if arguments.action in {"stop", "restart"}:
                 fleet.stop(lab)
             if arguments.action in {"start", "restart"}:
-                fleet.start(lab)
+                fleet.start(lab, arguments.program)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def settings(lab: Lab, node: str) -> dict[str, str]:
     return environment
 
 
-def start(lab: Lab) -> None:
+def start(lab: Lab, program: Sequence[str] = ()) -> None:
     """Start the workers that do not run, and return when all have reported."""
     if not PODFERRY.exists():
         raise LabError(f"{PODFERRY} is missing; run ops/setup/python.sh")
@@ -64,7 +65,7 @@ def start(lab: Lab) -> None:
             _pid_file(lab, node).unlink(missing_ok=True)  # an older worker's must not speak for it
             role = ["--control"] if node == HUB else []
             command = ["sh", "-c", services.NOTE_PID, str(_pid_file(lab, node))]
-            command += [str(PODFERRY), "worker", *role]
+            command += [*(program or [str(PODFERRY)]), "worker", *role]
             services.spawn(
                 services.in_netns(lab.netns(node), command),
                 lab.log(node, "worker"),
