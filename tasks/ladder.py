@@ -188,11 +188,11 @@ def _elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
 
 
 def _cold(workflow: Workflow, online: Collection[str]) -> Iterator[Next]:
-    """A cold start on the host that was last found fit; never into a pod, and once only."""
+    """A cold start on the host that was last found fit, if it lives; once, and never into a pod."""
     fit = workflow.done(Unit.PREFLIGHT)
     archived = workflow.done(Unit.CHECKPOINT) is not None
     tried = any(step.unit is Unit.UP for step in workflow.steps)
-    if fit is None or not archived or tried or _in_pod(workflow):
+    if fit is None or fit.host not in online or not archived or tried or _in_pod(workflow):
         return
     up: Steps = ((Unit.UP, fit.host), (Unit.FINISH, workflow.source or ""))
     yield Next(steps=(*_cleaned(workflow, fit.host, online), *up), target=fit.host)

@@ -160,7 +160,7 @@ def test_a_target_that_died_without_the_permit_is_not_waited_for() -> None:
         migration(), Unit.RESTORE, "HostOfflineError", source_stopped=True, touched="b"
     )
     assert units(after_failure(workflow, online=("a", "c")))[0] == ("preflight", "c")
-    assert units(after_failure(workflow, online=("a",))) == [("up", "b"), ("finish", "a")]
+    assert units(after_failure(workflow, online=("a",))) == [("resume", "a")]
     going_back = workflow.model_copy(update={"cancel_requested": True})
     assert units(after_failure(going_back, online=("a",))) == [("resume", "a")]
     permitted = going_back.model_copy(update={"permit": "b"})
