@@ -34,6 +34,7 @@ from tasks.models import (
     Preseed,
     StepState,
     Unit,
+    WorkerInfo,
     Workflow,
     new_workflow,
     now,
@@ -67,7 +68,10 @@ def objects() -> Watched:
 @pytest.fixture
 def world(context: Context, objects: ObjectStore, tmp_path: Path, redis: FakeRedis) -> World:
     archives = ArchiveStore(objects, keys=UNENCRYPTED, spool=tmp_path / "spool")
-    return World(replace(context, archives=archives, registry=Registry(redis), full_every=3))
+    registry = Registry(redis)
+    for host in ("a", "b"):
+        registry.beat(WorkerInfo(id=f"host.{host}", host=host, version="0", pid=1))
+    return World(replace(context, archives=archives, registry=registry, full_every=3))
 
 
 def start(world: World) -> FakeContainer:
