@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import WatchError
 
 from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
-from tasks.models import Event, State, Workflow
+from tasks.lists import RECENT, cut, enter, host_list, lists_of, workload_list
+from tasks.models import Event, Outcome, State, Workflow
 
 if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-KEEP = timedelta(days=30)
+KEEP_RECORDS = timedelta(days=30)
+# A request may hold secrets: one that failed is kept just long enough to be made again.
+KEEP_PAYLOAD = timedelta(hours=1)
 EVENTS_MAX = 10_000
-RECENT = "podferry:workflows"
+PAGE = 50
 WORKLOAD = "podferry:workload:"
 LIVE = "podferry:live"
 BELL = "podferry:bell"
+UNDONE = frozenset({Outcome.FAILED, Outcome.CANCELLED})
 
 Change = Callable[[Workflow], Workflow]
 
@@ -31,12 +36,17 @@ class Records:
     Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:NAME`` (id of the live
     workflow of a container), ``podferry:live`` (ids of those that have not ended),
     ``podferry:bell`` (ids that a control worker is to look at now), ``podferry:workflows`` (ids by
-    time), ``podferry:events:ID`` (its log), ``podferry:payload:ID`` (what a step needs and the
-    record must not hold).
+    time), ``podferry:workflows:workload:NAME`` and ``podferry:workflows:host:NAME`` (those that
+    concern a container, a group or a host), ``podferry:events:ID`` (its log),
+    ``podferry:payload:ID`` (what a step needs and the record must not hold).
+
+    A record and its log expire when the workflow has been over for as long as ``keep``; whoever
+    ends one has to know that time. The lists by time are cut whenever a workflow of theirs ends.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, keep: timedelta = KEEP_RECORDS) -> None:
         self._redis = redis
+        self._keep = keep
 
     def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
         """Write a new record, take its containers, ring. Raises WorkloadBusyError."""
@@ -48,10 +58,9 @@ class Records:
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
                 pipe.sadd(LIVE, workflow.id)
                 pipe.rpush(BELL, workflow.id)
-                pipe.zadd(RECENT, {workflow.id: workflow.created.timestamp()})
-                pipe.zremrangebyscore(RECENT, "-inf", (workflow.created - KEEP).timestamp())
+                enter(pipe, workflow, lists_of(workflow))
                 if payload is not None:
-                    pipe.set(f"podferry:payload:{workflow.id}", payload, ex=KEEP)
+                    pipe.set(_payload_key(workflow.id), payload)
                 try:
                     pipe.execute()
                 except WatchError:
@@ -64,7 +73,7 @@ class Records:
 
     def payload(self, workflow_id: str) -> bytes:
         """What came with the request. Raises WorkflowNotFoundError."""
-        payload = cast("bytes | None", self._redis.get(f"podferry:payload:{workflow_id}"))
+        payload = cast("bytes | None", self._redis.get(_payload_key(workflow_id)))
         if payload is None:
             raise WorkflowNotFoundError(workflow_id)
         return payload
@@ -89,16 +98,16 @@ class Records:
                     _require_free(new, holders)
                 held = [key for key, holder in holders.items() if holder == new.id]
                 pipe.multi()
-                pipe.set(_key(new.id), new.model_dump_json(), ex=KEEP if ends else None)
+                pipe.set(_key(new.id), new.model_dump_json(), ex=self._keep if ends else None)
                 if not ends:
                     pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
                 if ends != (old.state is State.ENDED):
                     (pipe.srem if ends else pipe.sadd)(LIVE, new.id)
                 if ring:
                     pipe.rpush(BELL, new.id)
-                if ends and held:
-                    pipe.delete(*held, f"podferry:payload:{new.id}")
-                    pipe.expire(f"podferry:events:{new.id}", KEEP)
+                enter(pipe, new, lists_of(new) - lists_of(old))
+                if ends:
+                    self._let_go(pipe, new, held)
                 try:
                     pipe.execute()
                 except WatchError:
@@ -110,20 +119,32 @@ class Records:
         answer = cast("tuple[bytes, bytes] | None", self._redis.blpop([BELL], wait_seconds))
         return answer[1].decode() if answer else None
 
-    def recent(self, limit: int = 20) -> list[Workflow]:
-        """The newest workflows, newest first."""
-        ids = cast("list[bytes]", self._redis.zrange(RECENT, 0, limit - 1, desc=True))
-        values = cast(
-            "list[bytes | None]", self._redis.mget([_key(i.decode()) for i in ids]) if ids else []
-        )
-        return [Workflow.model_validate_json(value) for value in values if value is not None]
+    def recent(
+        self,
+        limit: int = 20,
+        *,
+        workload: str | None = None,
+        host: str | None = None,
+        state: State | None = None,
+    ) -> list[Workflow]:
+        """The newest workflows, newest first: all of them, or those that concern these only.
+
+        A group's workflows concern its containers too; a host's are those whose request or plan
+        names it.
+        """
+        chosen = [workload_list(workload)] if workload else []
+        chosen += [host_list(host)] if host else []
+        if state in {State.QUEUED, State.RUNNING}:
+            found = iter(sorted(self.live(), key=lambda w: w.created, reverse=True))
+        else:
+            found = self._newest(chosen[0] if chosen else RECENT, max(limit, PAGE))
+        wanted = (w for w in found if state in {None, w.state} and lists_of(w).issuperset(chosen))
+        return list(islice(wanted, limit))
 
     def live(self) -> list[Workflow]:
         """Every workflow that has not ended, the oldest of a kind first."""
         ids = cast("set[bytes]", self._redis.smembers(LIVE))
-        keys = sorted(_key(i.decode()) for i in ids)
-        values = cast("list[bytes | None]", self._redis.mget(keys) if keys else [])
-        found = [Workflow.model_validate_json(value) for value in values if value is not None]
+        found = self._read(sorted(i.decode() for i in ids))
         return [workflow for workflow in found if workflow.state is not State.ENDED]
 
     def log(self, workflow_id: str, event: Event) -> None:
@@ -147,6 +168,34 @@ class Records:
             for position, fields in entries:
                 yield position.decode(), Event.model_validate_json(fields[b"event"])
 
+    def _newest(self, key: str, page: int) -> Iterator[Workflow]:
+        """The workflows of a list, newest first, read as far as they are wanted."""
+        seen: set[str] = set()  # a list that grows meanwhile shows some of them again
+        start = 0
+        while ids := cast(
+            "list[bytes]", self._redis.zrange(key, start, start + page - 1, desc=True)
+        ):
+            new = [i.decode() for i in ids if i.decode() not in seen]
+            seen.update(new)
+            yield from self._read(new)
+            start += page
+
+    def _read(self, ids: Sequence[str]) -> list[Workflow]:
+        values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
+        return [Workflow.model_validate_json(value) for value in values if value is not None]
+
+    def _let_go(self, pipe: Pipeline, ended: Workflow, held: Sequence[str]) -> None:
+        """Free the containers of a workflow that ends; let expire what is kept of it."""
+        gone, payload = list(held), _payload_key(ended.id)
+        if ended.outcome in UNDONE:
+            pipe.expire(payload, KEEP_PAYLOAD)
+        else:
+            gone.append(payload)
+        if gone:
+            pipe.delete(*gone)
+        pipe.expire(f"podferry:events:{ended.id}", self._keep)
+        cut(pipe, ended, self._keep)
+
 
 def _watch(pipe: Pipeline, key: str) -> None:
     pipe.watch(key)  # type: ignore[no-untyped-call] # the client library leaves it untyped
@@ -169,6 +218,10 @@ def _require_free(workflow: Workflow, holders: Mapping[str, str]) -> None:
 
 def _key(workflow_id: str) -> str:
     return f"podferry:workflow:{workflow_id}"
+
+
+def _payload_key(workflow_id: str) -> str:
+    return f"podferry:payload:{workflow_id}"
 
 
 def _lock_keys(workflow: Workflow) -> list[str]:

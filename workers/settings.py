@@ -29,6 +29,7 @@ from storage import (
 from storage.s3_options import Addressing, ServerEncryption
 from tasks.ladder import parse_ladder
 from tasks.models import LADDER, Fallback, HostName
+from tasks.records import KEEP_RECORDS
 from workers.rates import parse_rate
 
 DEFAULT_SOCKET = "/run/podman/podman.sock"
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
         default=LADDER,
         description="What a failed move tries where neither request nor label says: "
         "elsewhere,cold,resume or a part of it",
+    )
+    keep_records: Annotated[timedelta, _read(parse_duration)] = Field(
+        default=KEEP_RECORDS,
+        ge=timedelta(hours=1),
+        description="How long the record of a workflow is kept after its end, such as 30d",
     )
     retention_keep_last: Annotated[int | None, _read(int)] = Field(
         default=None, ge=1, description="Checkpoints that are kept of each workload"

@@ -54,7 +54,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     archives = settings.archives()
     archives.check()
     context = Context(
-        records=Records(redis),
+        records=Records(redis, keep=settings.keep_records),
         archives=archives,
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
         registry=Registry(redis),
@@ -86,9 +86,10 @@ def _background(app: Celery, context: Context, settings: Settings, control: bool
     found: list[Job] = [Heartbeat(registry, _info(settings, control), runtime)]
     if control:
         redis = connect(settings.redis_url)
-        own = replace(context, records=Records(redis))
+        own = replace(context, records=Records(redis, keep=settings.keep_records))
         found.append(reconcile_timer(app, own, Registry(redis), redis))
-        found.append(bell(app, replace(context, records=Records(connect(settings.redis_url)))))
+        records = Records(connect(settings.redis_url), keep=settings.keep_records)
+        found.append(bell(app, replace(context, records=records)))
         seconds = settings.deadline_seconds
         found.append(schedule_timer(connect(settings.redis_url), deadline_seconds=seconds))
         if settings.retention_every is not None:
