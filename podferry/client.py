@@ -21,8 +21,14 @@ from storage import (
     workload_of,
 )
 from tasks import control
+from tasks.again import asked_target, renewed, request_gone, require_retryable, seconds_asked
 from tasks.broker import broker_errors, connect
-from tasks.errors import InvalidRequestError, WaitTimeoutError
+from tasks.errors import (
+    AmbiguousContainerError,
+    InvalidRequestError,
+    WaitTimeoutError,
+    WorkflowNotFoundError,
+)
 from tasks.facts import findings_of
 from tasks.locate import Locator, Place
 from tasks.models import (
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     from storage import ArchiveStore
 
 OnEvent = Callable[[Event], None]
+OnLook = Callable[[Workflow], None]
 POLL_SECONDS = 0.5
 
 
@@ -69,7 +76,7 @@ class Client:
                 "or run everything on this machine with: podferry dev"
             )
         self._redis = connect(self._settings.redis_url)
-        self._records = Records(self._redis)
+        self._records = Records(self._redis, keep=self._settings.keep_records)
         self._registry = Registry(self._redis)
         self._locator = Locator(self._registry)
         self._schedules = Schedules(self._redis)
@@ -127,7 +134,7 @@ class Client:
         UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
-        place = self._between(container, to, source)
+        place = self._place(container, to, source)
         workflow = new_workflow(
             Kind.MIGRATE,
             place.name,
@@ -159,7 +166,7 @@ class Client:
         ``canary`` proves CRIU on both hosts now instead of trusting what their workers last found.
         Raises what ``migrate`` raises.
         """
-        place = self._between(container, to, source)
+        place = self._place(container, to, source)
         workflow = new_workflow(
             Kind.PREFLIGHT,
             place.name,
@@ -186,9 +193,7 @@ class Client:
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Checkpoint a container into the store; it goes on running unless ``leave_stopped``."""
-        if host is not None:
-            self._registry.require_host(host)
-        place = self._locator.locate(container, host)
+        place = self._place(container, None, host)
         options = Options(leave_stopped=leave_stopped, incremental=incremental)
         return self._submit(checkpoint_workflow(place, options, self._deadline(deadline_seconds)))
 
@@ -207,9 +212,7 @@ class Client:
             return None
         if every < SHORTEST:
             raise InvalidRequestError(f"every {every.total_seconds():g} s is too often; use 10s")
-        if host is not None:
-            self._registry.require_host(host)
-        place = self._locator.locate(container, host)
+        place = self._place(container, None, host)
         schedule = Schedule(workload=place.name, host=host, every=every, next=now() + every)
         self._schedules.put(schedule)
         return schedule
@@ -313,26 +316,81 @@ class Client:
         """
         return control.resume(self._records, workflow_id, self._registry.online())
 
+    def retry(self, workflow_id: str) -> Workflow:
+        """Submit the request of a workflow that ended otherwise than asked once more.
+
+        The new workflow has an id and a checkpoint of its own; its source is where the workload is
+        now, and its deadline as far away as the old one's was. Raises WorkflowNotFoundError;
+        InvalidRequestError, with what to do instead, when it has not ended, ended as asked, keeps
+        the memory on its source, or when its request is not known any more (``up`` and ``build``:
+        an hour after the end); besides what the first request raises.
+        """
+        old = self.status(workflow_id)
+        require_retryable(old)
+        match old.kind:
+            case Kind.RESTORE:
+                return self.restore(
+                    old.checkpoint_id,
+                    to=old.target,
+                    replace=old.options.replace,
+                    ignore_static_ip=old.options.ignore_static_ip,
+                    deadline_seconds=seconds_asked(old),
+                )
+            case Kind.UP | Kind.BUILD:
+                return self._make_again(old)
+            case Kind.MIGRATE | Kind.PREFLIGHT:
+                return self._submit(renewed(old, self._place_again(old, asked_target(old))))
+            case Kind.CHECKPOINT:
+                return self._submit(renewed(old, self._place_again(old)))
+
     def status(self, workflow_id: str) -> Workflow:
         """One workflow's record. Raises WorkflowNotFoundError."""
         return self._records.get(workflow_id)
 
-    def recent(self, limit: int = 20) -> list[Workflow]:
-        """The newest workflows, newest first."""
-        return self._records.recent(limit)
+    def history(self, workflow_id: str) -> list[Event]:
+        """A workflow's log so far, oldest first. Raises WorkflowNotFoundError."""
+        self.status(workflow_id)
+        return [event for _, event in self._records.events(workflow_id, wait_seconds=0)]
 
-    def events(self, workflow_id: str, *, timeout_seconds: float | None = None) -> Iterator[Event]:
-        """Follow a workflow's log from its beginning to its end. Raises WaitTimeoutError."""
+    def recent(
+        self,
+        limit: int = 20,
+        *,
+        workload: str | None = None,
+        host: str | None = None,
+        state: State | None = None,
+    ) -> list[Workflow]:
+        """The newest workflows, newest first: all, or those of a workload, a host, a state.
+
+        A group's workflows are its containers' too; a host's are those that name it as source or
+        target, or did so in one of their plans.
+        """
+        return self._records.recent(limit, workload=workload, host=host, state=state)
+
+    def events(
+        self,
+        workflow_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_look: OnLook | None = None,
+    ) -> Iterator[Event]:
+        """Follow a workflow's log from its beginning to its end. Raises WaitTimeoutError.
+
+        ``on_look`` is given the record, again and again, each time after the events till then.
+        """
         limit = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         position = "0"
         while True:
-            ended = self.status(workflow_id).state is State.ENDED
+            record = self.status(workflow_id)
+            ended = record.state is State.ENDED
             batch = self._records.events(
                 workflow_id, after=position, wait_seconds=0 if ended else POLL_SECONDS
             )
             for at, event in batch:
                 position = at
                 yield event
+            if on_look is not None:
+                on_look(record)
             if ended:
                 return
             if limit is not None and time.monotonic() > limit:
@@ -344,22 +402,40 @@ class Client:
         *,
         timeout_seconds: float | None = None,
         on_event: OnEvent | None = None,
+        on_look: OnLook | None = None,
     ) -> Workflow:
         """Wait for a workflow's end and return its record. Raises WaitTimeoutError."""
-        for event in self.events(workflow_id, timeout_seconds=timeout_seconds):
+        for event in self.events(workflow_id, timeout_seconds=timeout_seconds, on_look=on_look):
             if on_event is not None:
                 on_event(event)
         return self.status(workflow_id)
 
-    def _between(self, workload: str, to: str, source: str | None) -> Place:
-        """Where a workload is, when it can go to another host."""
-        self._registry.require_host(to)
+    def _place(self, workload: str, to: str | None, source: str | None) -> Place:
+        """Where a workload is, and that it can go to another host, if there is one."""
+        if to is not None:
+            self._registry.require_host(to)
         if source is not None:
             self._registry.require_host(source)
         place = self._locator.locate(workload, source)
         if place.host == to:
             raise InvalidRequestError(f"{place.name!r} is on host {to!r} already")
         return place
+
+    def _place_again(self, old: Workflow, to: str | None = None) -> Place:
+        """Where a workload is now; of several places, the one that it was asked for before."""
+        try:
+            return self._place(old.workload, to, None)
+        except AmbiguousContainerError:
+            return self._place(old.workload, to, old.source)
+
+    def _make_again(self, old: Workflow) -> Workflow:
+        """The request of an ``up`` or ``build``, from what came with it."""
+        self._registry.require_host(old.target or "")
+        try:
+            payload = self._records.payload(old.id)
+        except WorkflowNotFoundError:
+            raise request_gone(old) from None
+        return self._submit(renewed(old, None), payload)
 
     def _preseed(self, wanted: Preseed, source: str) -> Preseed:
         """What to ask for: no look at the source's memory while its link is not known."""

@@ -1,4 +1,4 @@
-"""Commands that start a workflow: migrate, checkpoint, restore, build, up, resume, cancel."""
+"""Commands that start a workflow: migrate, checkpoint, restore, build, up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from podferry.cli.parse import parse_age, parse_mount, parse_pairs, parse_port, 
 from runtime import BuildSpec, Limits, NetworkAttachment, RestartPolicy, RunSpec
 from tasks.errors import InvalidRequestError
 from tasks.ladder import parse_ladder
-from tasks.models import Increment, OnDeadline, Outcome, Preseed
+from tasks.models import Increment, OnDeadline, Preseed
 
 NameArgument = Annotated[
     str, typer.Argument(help="Container, compose project or pod.", show_default=False)
@@ -242,31 +242,7 @@ def up(
         finish(client, workflow, detach=detach, output=output)
 
 
-def cancel(
-    workflow_id: Annotated[str, typer.Argument(help="Workflow id.", show_default=False)],
-    detach: DetachOption = False,
-    output: OutputOption = Output.TABLE,
-    redis: RedisOption = None,
-) -> None:
-    """Stop a workflow and leave the workload where it was."""
-    with open_client(redis) as client:
-        workflow = client.cancel(workflow_id)
-        finish(client, workflow, detach=detach, output=output, wanted=Outcome.CANCELLED)
-
-
-def resume(
-    workflow_id: Annotated[str, typer.Argument(help="Workflow id.", show_default=False)],
-    detach: DetachOption = False,
-    output: OutputOption = Output.TABLE,
-    redis: RedisOption = None,
-) -> None:
-    """Bring the workload of a failed migration back on its source, with its memory."""
-    with open_client(redis) as client:
-        workflow = client.resume(workflow_id)
-        finish(client, workflow, detach=detach, output=output, wanted=Outcome.RESUMED)
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (migrate, checkpoint, restore, build, up, cancel, resume):
+    for command in (migrate, checkpoint, restore, build, up):
         app.command()(command)

@@ -8,16 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
 from podferry.cli.yaml import to_yaml
 from podferry.client import Client
+from runtime import blockers
 from tasks.broker import broker_errors
+from tasks.facts import findings_of
 from tasks.models import Outcome, Workflow
 from workers.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FAILED = 1
 FELL_BACK = 3  # the workload runs, but not as asked: cold on the target, or back on the source
@@ -66,7 +71,9 @@ def open_client(redis: str | None = None, store: str | None = None) -> Iterator[
 
 
 def exit_code(workflow: Workflow) -> int:
-    """0 as asked, 3 running but fallen back, 1 otherwise."""
+    """0 as asked, 3 running but fallen back, 1 otherwise; of a preflight, 1 if it found a bar."""
+    if workflow.outcome is Outcome.CHECKED:
+        return FAILED if blockers(findings_of(workflow)) else 0
     if workflow.outcome in SUCCESS:
         return 0
     return FELL_BACK if workflow.outcome in {Outcome.COLD, Outcome.RESUMED} else FAILED
@@ -81,7 +88,6 @@ def print_records(value: object, output: Output) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table on standard output; without a terminal it is as wide as it must be."""
     from rich import box  # what prints no table need not import it
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -89,10 +95,17 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     )
     for row in rows:
         table.add_row(*row)
+    open_console(width=160).print(table)
+
+
+def open_console(*, width: int) -> Console:
+    """Standard output; so many columns ``width`` where no terminal says how wide it is."""
+    from rich.console import Console
+
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, width=160)
-    console.print(table)
+        return Console(highlight=False, width=width)
+    return console
 
 
 def size(number: float | None) -> str:
@@ -114,6 +127,12 @@ def seconds(number: float | None) -> str:
 def moment(value: datetime) -> str:
     """A moment in local time."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(value: datetime, day: datetime) -> str:
+    """A moment in local time, without the date where that is a given day's."""
+    local = value.astimezone()
+    return local.strftime("%H:%M:%S") if local.date() == day.astimezone().date() else moment(value)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any record, or lists and dicts of them

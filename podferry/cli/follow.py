@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from podferry.cli.common import Output, exit_code, print_records, seconds, size
+from podferry.cli.waiting import Online, waits_for
 from podferry.client import Client
 from runtime import blockers
 from tasks.facts import findings_of
-from tasks.models import Event, EventType, Outcome, Workflow
+from tasks.models import Event, EventType, Outcome, Workflow, now
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,14 +88,19 @@ def _host(workflow: Workflow) -> str:
     return workflow.steps[-1].host if workflow.steps[-1].unit == "resume" else workflow.target or ""
 
 
+def online(client: Client) -> set[str]:
+    """The hosts whose workers live."""
+    return {info.host for info, lives in client.workers() if lives and info.host}
+
+
 def follow(client: Client, workflow_id: str) -> Workflow:
     """Show a workflow's events until its end; Ctrl-C stops the watching only."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
     try:
-        with _printer(console) as show:
-            return client.wait(workflow_id, on_event=show.event)
+        with _printer(console, lambda: online(client)) as show:
+            return client.wait(workflow_id, on_event=show.event, on_look=show.record)
     except KeyboardInterrupt:
         console.print(
             f"stopped watching; workflow {workflow_id} goes on. "
@@ -122,29 +128,45 @@ def _about(number: float) -> str:
 class _Printer:
     """Prints events; the step under way has a line that is written over on a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, online: Online) -> None:
         self._console = console
-        self._began: Event | None = None
+        self._online = online
+        self._began: dict[tuple[str | None, str], Event] = {}  # steps under way
+        self._waits = ""
+        self._told = ""
         self._status = console.status("") if console.is_terminal else None
 
     def event(self, event: Event) -> None:
         place = f"{event.unit} on {event.host}" if event.unit else ""
+        step = (event.unit, event.host)
         match event.type:
             case EventType.STARTED:
-                self._began = event
+                self._began[step] = event
                 self._live(place)
             case EventType.PROGRESS:
-                self._live(f"{place}  {progress(event, self._began)}")
+                self._live(f"{place}  {progress(event, self._began.get(step))}")
             case EventType.DONE:
-                self._line(f"  ✓ {place}  {self._took(event)}")
+                self._line(f"  ✓ {place}  {_took(event, self._began.pop(step, None))}")
             case EventType.FAILED:
+                self._began.pop(step, None)
                 self._line(f"  ✗ {place}  {event.message}")
             case EventType.FALLBACK:
+                self._began.clear()  # a worker that died says no farewell
                 self._line(f"  ↺ {event.message}")
             case EventType.LOG:
                 self._line(f"    {event.message}")
             case EventType.ENDED:
                 pass
+
+    def record(self, workflow: Workflow) -> None:
+        """Say what the workflow waits for, once it was seen to wait twice in a row."""
+        waits = "" if self._began else waits_for(workflow, now(), self._online)
+        if waits and waits == self._waits:
+            self._live(waits)
+            if self._status is None and waits != self._told:
+                self._line(f"    {waits}")
+                self._told = waits
+        self._waits = waits
 
     def _live(self, text: str) -> None:
         if self._status is not None:
@@ -154,19 +176,18 @@ class _Printer:
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def _took(self, event: Event) -> str:
-        if self._began is None:
-            return ""
-        return seconds((event.time - self._began.time).total_seconds())
-
     def stop(self) -> None:
         if self._status is not None:
             self._status.stop()
 
 
+def _took(event: Event, began: Event | None) -> str:
+    return seconds((event.time - began.time).total_seconds()) if began else ""
+
+
 @contextmanager
-def _printer(console: Console) -> Iterator[_Printer]:
-    printer = _Printer(console)
+def _printer(console: Console, online: Online) -> Iterator[_Printer]:
+    printer = _Printer(console, online)
     try:
         yield printer
     finally:

@@ -1,4 +1,4 @@
-"""Commands that run or show the installation: worker, dev, hosts, ps, status."""
+"""Commands that run or show the installation: worker, dev, hosts, workers, ps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,8 @@ from podferry.cli.common import (
     open_client,
     print_records,
     print_table,
-    seconds,
-    size,
 )
-from podferry.cli.follow import summary
-from podferry.cli.preflight import show_findings
-from podferry.client import Client
 from runtime import Canary
-from tasks.facts import findings_of
-from tasks.models import Step, Workflow
 from workers.settings import load_settings
 
 SocketOption = Annotated[
@@ -149,73 +142,11 @@ def ps(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
             typer.echo(f"{inventory.host}: {inventory.error}", err=True)
 
 
-def status(
-    workflow_id: Annotated[str | None, typer.Argument(help="Default: the newest ones.")] = None,
-    output: OutputOption = Output.TABLE,
-    redis: RedisOption = None,
-) -> None:
-    """Show a workflow step by step, or the newest workflows."""
-    with open_client(redis) as client:
-        if workflow_id is None:
-            _show_recent(client, output)
-        else:
-            _show_one(client.status(workflow_id), output)
-
-
-def _show_recent(client: Client, output: Output) -> None:
-    found = client.recent()
-    if output is not Output.TABLE:
-        print_records(found, output)
-        return
-    rows = [
-        (
-            w.id,
-            w.workload,
-            w.source or "-",
-            w.target or "-",
-            w.outcome or w.state,
-            moment(w.created),
-        )
-        for w in found
-    ]
-    print_table("", ("workflow", "workload", "source", "target", "state", "created"), rows)
-
-
-def _show_one(workflow: Workflow, output: Output) -> None:
-    if output is not Output.TABLE:
-        print_records(workflow, output)
-        return
-    rows = [
-        (
-            s.unit,
-            s.host,
-            _state(s),
-            seconds(s.seconds),
-            _bytes(s),
-            s.error.message if s.error else "",
-        )
-        for s in workflow.steps
-    ]
-    title = f"{workflow.id}: {workflow.outcome or workflow.state}"
-    print_table(title, ("step", "host", "state", "took", "stored", "error"), rows)
-    show_findings(findings_of(workflow))
-    typer.echo(summary(workflow))
-
-
 def _criu(canary: Canary) -> str:
     return f"{canary.state} {canary.criu_version or canary.reason}".strip()
 
 
-def _state(step: Step) -> str:
-    return f"{step.state}, but its worker is silent" if step.lapsed else step.state
-
-
-def _bytes(step: Step) -> str:
-    stored = step.result.get("bytes")
-    return size(stored) if isinstance(stored, int | float) and stored else "-"
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (worker, dev, hosts, workers, ps, status):
+    for command in (worker, dev, hosts, workers, ps):
         app.command()(command)

@@ -8,19 +8,18 @@ from typing import Annotated
 import typer
 
 from podferry.cli.common import (
-    FAILED,
     DeadlineOption,
     Output,
     OutputOption,
     RedisOption,
+    exit_code,
     open_client,
     print_records,
     print_table,
 )
 from podferry.cli.follow import follow, summary
-from runtime import Finding, blockers
+from runtime import Finding
 from tasks.facts import findings_of
-from tasks.models import Outcome
 
 
 def preflight(
@@ -46,7 +45,7 @@ def preflight(
         )
         ended = follow(client, asked.id)
     found = findings_of(ended)
-    movable = ended.outcome is Outcome.CHECKED and not blockers(found)
+    movable = exit_code(ended) == 0
     if output is not Output.TABLE:
         answer: dict[str, object] = {
             "workflow": ended.id,
@@ -60,7 +59,7 @@ def preflight(
         can = "can" if movable else "cannot"
         verdict = f"{ended.workload} {can} move from {ended.source} to {ended.target}"
         typer.echo(summary(ended) if ended.reason else verdict)
-    raise typer.Exit(0 if movable else FAILED)
+    raise typer.Exit(exit_code(ended))
 
 
 def show_findings(found: Sequence[Finding]) -> None:
