@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from fakeredis import FakeRedis
 
 from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
-from tasks.models import Event, EventType, Kind, Outcome, State, Workflow, new_workflow
-from tasks.plans import end
-from tasks.records import Records
+from tasks.models import (
+    Event,
+    EventType,
+    GroupKind,
+    Kind,
+    Outcome,
+    State,
+    Unit,
+    Workflow,
+    new_workflow,
+    now,
+)
+from tasks.plans import end, planned
+from tasks.records import PAGE, Records
 
 
 def reopen(workflow: Workflow) -> Workflow:
@@ -111,3 +124,108 @@ def test_the_log_is_read_from_any_position(records: Records) -> None:
     assert [event.message for _, event in events] == ["one", "two", "three"]
     later = records.events("w", after=events[0][0], wait_seconds=0)
     assert [event.message for _, event in later] == ["two", "three"]
+
+
+def ids(found: list[Workflow]) -> list[str]:
+    return [workflow.workload for workflow in found]
+
+
+def test_workflows_are_found_by_what_they_concern(records: Records) -> None:
+    moves = {"a": "b", "b": "c", "c": "a"}
+    for source, target in moves.items():
+        records.create(new_workflow(Kind.MIGRATE, f"web-{source}", source=source, target=target))
+    records.create(
+        new_workflow(
+            Kind.CHECKPOINT,
+            "shop",
+            group=GroupKind.PROJECT,
+            members=("shop-db", "shop-web"),
+            source="a",
+        )
+    )
+    assert ids(records.recent(host="a")) == ["shop", "web-c", "web-a"]
+    assert ids(records.recent(1, host="a")) == ["shop"]
+    assert ids(records.recent(workload="web-a", host="b")) == ["web-a"]
+    assert ids(records.recent(workload="web-a", host="c")) == []
+    assert ids(records.recent(workload="shop")) == ids(records.recent(workload="shop-db"))
+    assert records.recent(workload="shop-cache") == []
+
+
+def test_workflows_are_found_by_their_state(records: Records) -> None:
+    made = [new_workflow(Kind.UP, f"web{n}", target="a") for n in range(3)]
+    for workflow in made:
+        records.create(workflow)
+    records.update(made[0].id, finished)
+    records.update(made[1].id, lambda w: planned(w, ((Unit.UP, "a"),)))
+    assert ids(records.recent(state=State.ENDED)) == ["web0"]
+    assert ids(records.recent(state=State.RUNNING)) == ["web1"]
+    assert ids(records.recent(state=State.QUEUED, host="a")) == ["web2"]
+    assert records.recent(state=State.QUEUED, host="b") == []
+    records.update(made[0].id, reopen)
+    assert ids(records.recent(state=State.RUNNING)) == ["web1", "web0"]
+
+
+def test_a_host_that_a_later_plan_names_is_concerned_too(records: Records) -> None:
+    workflow = new_workflow(Kind.MIGRATE, "web", source="a", target="b")
+    records.create(workflow)
+    elsewhere = ((Unit.RESTORE, "c"), (Unit.FINISH, "a"))
+    records.update(workflow.id, lambda w: planned(w, elsewhere).model_copy(update={"target": "c"}))
+    assert ids(records.recent(host="c")) == ["web"]
+
+
+def test_a_filter_reads_on_until_it_has_enough(records: Records) -> None:
+    for number in range(2 * PAGE + 1):
+        workflow = new_workflow(Kind.UP, f"web{number}", target="a")
+        records.create(workflow)
+        if number < 2:
+            records.update(workflow.id, finished)
+    assert ids(records.recent(2, state=State.ENDED)) == ["web1", "web0"]
+    assert len(records.recent(500)) == 2 * PAGE + 1
+
+
+def test_what_is_over_is_kept_for_as_long_as_was_asked(redis: FakeRedis) -> None:
+    records = Records(redis, keep=timedelta(hours=3))
+    workflow = new_workflow(Kind.MIGRATE, "web", source="a", target="b")
+    records.create(workflow)
+    records.log(workflow.id, Event(type=EventType.LOG))
+    assert {redis.ttl(key) for key in redis.scan_iter()} == {-1}
+    records.update(workflow.id, finished)
+    hours = {key.decode(): round(redis.ttl(key) / 3600) for key in redis.scan_iter()}
+    del hours["podferry:bell"]
+    assert hours == {
+        f"podferry:workflow:{workflow.id}": 3,
+        f"podferry:events:{workflow.id}": 3,
+        "podferry:workflows": 6,
+        "podferry:workflows:workload:web": 6,
+        "podferry:workflows:host:a": 6,
+        "podferry:workflows:host:b": 6,
+    }
+    records.update(workflow.id, reopen)
+    assert redis.ttl(f"podferry:workflow:{workflow.id}") == -1
+
+
+def test_lists_lose_what_has_no_record_any_more(redis: FakeRedis) -> None:
+    records = Records(redis, keep=timedelta(hours=3))
+    old = new_workflow(Kind.UP, "web", target="a").model_copy(
+        update={"created": now() - timedelta(hours=7)}
+    )
+    records.create(old)
+    records.update(old.id, finished)
+    redis.delete(f"podferry:workflow:{old.id}")
+    assert records.recent(workload="web") == []
+    young = new_workflow(Kind.UP, "web", target="a")
+    records.create(young)
+    records.update(young.id, finished)
+    lists = ("", ":workload:web", ":host:a")
+    assert {redis.zcard(f"podferry:workflows{name}") for name in lists} == {1}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.CANCELLED])
+def test_a_request_that_came_to_nothing_is_kept_for_an_hour(
+    records: Records, redis: FakeRedis, outcome: Outcome
+) -> None:
+    workflow = new_workflow(Kind.UP, "web", target="a")
+    records.create(workflow, payload=b"secret")
+    records.update(workflow.id, lambda w: end(w, outcome))
+    assert records.payload(workflow.id) == b"secret"
+    assert 0 < redis.ttl(f"podferry:payload:{workflow.id}") <= 3600
