@@ -102,9 +102,9 @@ def open_console(*, width: int) -> Console:
     """Standard output; so many columns ``width`` where no terminal says how wide it is."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        return Console(highlight=False, width=width)
+        return Console(highlight=False, markup=False, width=width)
     return console
 
 

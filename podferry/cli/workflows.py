@@ -129,7 +129,8 @@ def _show_list(client: Client, found: list[Workflow], output: Output) -> None:
 
 def _doing(workflow: Workflow, hosts: Online) -> str:
     """What is under way, or what is waited for."""
-    running = [f"{s.unit} on {s.host}" for s in workflow.steps if s.live]
+    current = (step for step in workflow.steps if step.epoch == workflow.epoch)
+    running = [f"{step.unit} on {step.host}" for step in current if step.live]
     return ", ".join(running) or waits_for(workflow, now(), hosts)
 
 

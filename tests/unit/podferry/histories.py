@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from runtime import HostFacts
+from tasks.facts import SourceFacts
 from tasks.models import (
     Event,
     EventType,
@@ -19,6 +21,16 @@ from tasks.models import (
 )
 from tasks.plans import end, first_plan, planned
 
+HOST = HostFacts(
+    engine="podman",
+    version="5.4.2",
+    architecture="amd64",
+    kernel="6.12",
+    oci_runtime="crun",
+    memory_free_bytes=1 << 30,
+    disk_free_bytes=1 << 30,
+)
+SOURCE = SourceFacts(host=HOST, key_id="", members=())
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -52,6 +64,9 @@ def under_way() -> Workflow:
     times = [(0, 1), (1, 2), (2, 3), (3, 4), (4, None), (5, None)]
     for index, (began, ended) in enumerate(times):
         workflow = workflow.with_step(index, did(workflow.steps[index], began, ended))
+    for index, result in enumerate((SOURCE.model_dump(mode="json"), {"members": []})):
+        told = workflow.steps[index].model_copy(update={"result": result})
+        workflow = workflow.with_step(index, told)
     return workflow
 
 
