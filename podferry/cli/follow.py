@@ -63,7 +63,7 @@ def _headline(workflow: Workflow) -> str:
         case Outcome.MOVED:
             return f"{name} moved from {source} to {target} with its memory{took}"
         case Outcome.COLD:
-            return f"{name} was started cold on {_host(workflow)}; its memory is lost{took}"
+            return f"{name} was started cold on {_host(workflow)}{took}; its memory is lost"
         case Outcome.RESUMED:
             return f"{name} was not moved; it runs on {source} again with its memory"
         case Outcome.UNTOUCHED:

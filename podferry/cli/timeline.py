@@ -46,14 +46,15 @@ def timeline(
     steps = [step for step in workflow.steps if step.started or step.ended]
     if not steps:
         return []
-    label = max(len(_label(step)) for step in steps)
+    unit = max(len(step.unit) for step in steps)
+    label = unit + 1 + max(len(step.host) for step in steps)
     axis = _axis(workflow, steps, moment, max(NARROWEST, width - label - NOTE - 2))
     turns = [event for event in events if event.type is EventType.FALLBACK]
     lines = [_scale(workflow, axis)]
     for step in steps:
         while turns and step.epoch > 1 and turns[0].time <= _begun(step):
             lines.append(_turn(turns.pop(0), axis))
-        lines.append(_bar(step, axis, moment))
+        lines.append(_bar(f"{step.unit:{unit}} {step.host}", step, axis, moment))
     lines += [_turn(turn, axis) for turn in turns]
     return [Line(label=f"{x.label:{label}}", bar=x.bar, note=x.note, style=x.style) for x in lines]
 
@@ -77,14 +78,14 @@ def _scale(workflow: Workflow, axis: _Axis) -> Line:
     return Line(label="", bar=f"{left}{right:>{axis.width - len(left)}}", style="dim")
 
 
-def _bar(step: Step, axis: _Axis, moment: datetime) -> Line:
+def _bar(label: str, step: Step, axis: _Axis, moment: datetime) -> Line:
     begin = axis.column(_begun(step))
     end = max(begin, axis.column(step.ended or moment))
     marks = "━" * (end - begin + 1)
     if step.state is StepState.FAILED:
         marks = f"{marks[:-1]}✗"
     return Line(
-        label=_label(step),
+        label=label,
         bar=f"{' ' * begin + marks:{axis.width}}",
         note=seconds(step.seconds) if step.ended else "…",
         style=STYLES.get(step.state, ""),
@@ -104,7 +105,3 @@ def _turn(event: Event, axis: _Axis) -> Line:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _label(step: Step) -> str:
-    return f"{step.unit} {step.host}"

@@ -120,7 +120,7 @@ def test_status_shows_a_history_as_table_and_timeline(hub: Hub) -> None:
         *(["checkpoint", "a"], ["restore", "b"], ["up", "b"], ["finish", "a"]),
     ]
     assert "next: up on b → finish on a ↺" in done.stdout
-    assert "web was started cold on b; its memory is lost in 10.00 s" in done.stdout
+    assert "web was started cold on b in 10.00 s; its memory is lost" in done.stdout
     assert "reason: restore on b: no CRIU" in done.stdout
     assert "\x1b" not in done.stdout
 
