@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -85,14 +85,24 @@ def print_records(value: object, output: Output) -> None:
     typer.echo(to_yaml(plain) if output is Output.YAML else json.dumps(plain, indent=2))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table on standard output; without a terminal it is as wide as it must be."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    wraps: Collection[str] = (),
+) -> None:
+    """Write a table on standard output; without a terminal it is as wide as it must be.
+
+    Where it is too wide, the columns ``wraps`` get more lines, else all but the first.
+    """
     from rich import box  # what prints no table need not import it
     from rich.table import Table
 
-    table = Table(
-        *columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        may = column in wraps if wraps else number > 0
+        table.add_column(column, no_wrap=not may, overflow="fold" if may else "ellipsis")
     for row in rows:
         table.add_row(*row)
     open_console(width=160).print(table)

@@ -118,7 +118,7 @@ def _show_list(client: Client, found: list[Workflow], output: Output) -> None:
             w.source or "-",
             w.target or "-",
             w.outcome or w.state,
-            moment(w.created),
+            clock(w.created, now()),
             seconds((w.ended - w.created).total_seconds()) if w.ended else _doing(w, hosts),
         )
         for w in found
@@ -141,9 +141,11 @@ def _show_one(client: Client, workflow: Workflow, output: Output) -> None:
         print_records({**record, "events": [e.model_dump(mode="json") for e in events]}, output)
         return
     rows = [_row(workflow, step) for step in workflow.steps]
-    columns = ("step", "host", "plan", "state", "started", "took", "stored", "reason")
+    columns = ("step", "host", "plan", "state", "started", "took", "note")
     state = workflow.outcome or workflow.state
-    print_table(f"{workflow.id}: {state}, asked {moment(workflow.created)}", columns, rows)
+    print_table(
+        f"{workflow.id}: {state}, asked {moment(workflow.created)}", columns, rows, wraps="note"
+    )
     _draw(workflow, events, now())
     show_findings(findings_of(workflow))
     typer.echo(summary(workflow))
@@ -160,8 +162,7 @@ def _row(workflow: Workflow, step: Step) -> tuple[str, ...]:
         _state(workflow, step),
         clock(step.started, workflow.created) if step.started else "-",
         seconds(step.seconds),
-        _bytes(step),
-        step.error.message if step.error else "",
+        step.error.message if step.error else _stored(step),
     )
 
 
@@ -172,9 +173,9 @@ def _state(workflow: Workflow, step: Step) -> str:
     return f"{step.state}, but its worker is silent" if step.lapsed else step.state
 
 
-def _bytes(step: Step) -> str:
+def _stored(step: Step) -> str:
     stored = step.result.get("bytes")
-    return size(stored) if isinstance(stored, int | float) and stored else "-"
+    return f"stored {size(stored)}" if isinstance(stored, int | float) and stored else ""
 
 
 def _draw(workflow: Workflow, events: list[Event], until: datetime) -> None:

@@ -36,6 +36,8 @@ def test_help_names_every_command(podferry: Run) -> None:
         ("workers",),
         ("status",),
         ("status", "migrate-1"),
+        ("watch", "migrate-1"),
+        ("retry", "migrate-1"),
         ("migrate", "web", "--to", "b"),
         ("preflight", "web", "--to", "b"),
         ("checkpoint", "web"),
@@ -87,7 +89,14 @@ def test_bad_input_is_one_clear_line(podferry: Run, words: tuple[str, ...], expe
 
 def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
     mistyped = [("migrat",), ("migrate", "web"), ("migrate", "web", "--too", "b")]
-    for words in [*mistyped, ("checkpoints", "web"), ("checkpoints", "prune", "--keep-last", "0")]:
+    for words in [
+        *mistyped,
+        ("checkpoints", "web"),
+        ("checkpoints", "prune", "--keep-last", "0"),
+        ("status", "--state", "odd"),
+        ("status", "--limit", "0"),
+        ("watch",),
+    ]:
         done = podferry(*words)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
