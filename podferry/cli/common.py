@@ -99,7 +99,13 @@ def print_table(
     from rich import box  # what prints no table need not import it
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for number, column in enumerate(columns):
         may = column in wraps if wraps else number > 0
         table.add_column(column, no_wrap=not may, overflow="fold" if may else "ellipsis")

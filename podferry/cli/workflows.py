@@ -123,8 +123,8 @@ def _show_list(client: Client, found: list[Workflow], output: Output) -> None:
         )
         for w in found
     ]
-    columns = ("workflow", "workload", "source", "target", "state", "created", "took")
-    print_table("", columns, rows)
+    columns = ("workflow", "workload", "from", "to", "state", "asked", "took")
+    print_table("", columns, rows, wraps=("workload", "took"))
 
 
 def _doing(workflow: Workflow, hosts: Online) -> str:
@@ -144,7 +144,7 @@ def _show_one(client: Client, workflow: Workflow, output: Output) -> None:
     columns = ("step", "host", "plan", "state", "started", "took", "note")
     state = workflow.outcome or workflow.state
     print_table(
-        f"{workflow.id}: {state}, asked {moment(workflow.created)}", columns, rows, wraps="note"
+        f"{workflow.id}: {state}, asked {moment(workflow.created)}", columns, rows, wraps=("note",)
     )
     _draw(workflow, events, now())
     show_findings(findings_of(workflow))
@@ -162,7 +162,7 @@ def _row(workflow: Workflow, step: Step) -> tuple[str, ...]:
         _state(workflow, step),
         clock(step.started, workflow.created) if step.started else "-",
         seconds(step.seconds),
-        step.error.message if step.error else _stored(step),
+        step.error.message if step.error else _bytes(step),
     )
 
 
@@ -173,9 +173,10 @@ def _state(workflow: Workflow, step: Step) -> str:
     return f"{step.state}, but its worker is silent" if step.lapsed else step.state
 
 
-def _stored(step: Step) -> str:
-    stored = step.result.get("bytes")
-    return f"stored {size(stored)}" if isinstance(stored, int | float) and stored else ""
+def _bytes(step: Step) -> str:
+    """What it moved through the store."""
+    moved = step.result.get("bytes")
+    return size(moved) if isinstance(moved, int | float) and moved else ""
 
 
 def _draw(workflow: Workflow, events: list[Event], until: datetime) -> None:
