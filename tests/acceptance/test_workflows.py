@@ -201,6 +201,21 @@ def test_watching_an_ended_workflow_tells_its_history_and_how_it_ended(hub: Hub)
     assert "no workflow 'x'" in complaint(hub.run("watch", "x"))
 
 
+def test_each_of_two_steps_side_by_side_took_its_own_time(hub: Hub) -> None:
+    workflow, [turn] = went_cold()
+    both = [("checkpoint", "a", 0, 4), ("restore", "b", 3, 5)]
+    events = [
+        Event(time=turn.time + timedelta(seconds=moment), type=kind, unit=Unit(unit), host=host)
+        for unit, host, began, ended in both
+        for kind, moment in ((EventType.STARTED, began), (EventType.DONE, ended))
+    ]
+    hub.put(workflow, sorted(events, key=lambda event: event.time))
+    assert hub.run("watch", workflow.id).stderr.splitlines() == [
+        "  ✓ checkpoint on a  4.00 s",
+        "  ✓ restore on b  2.00 s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "outcome", "code"),
     [
@@ -226,6 +241,9 @@ def test_a_watched_workflow_is_followed_to_its_end(hub: Hub) -> None:
         assert process.stderr.readline() == "    waits for host b, offline\n"
         hub.records.log(made.id, Event(type=EventType.LOG, message="pulled"))
         assert process.stderr.readline() == "    pulled\n"
+        paused = now() + timedelta(hours=1)
+        hub.records.update(made.id, lambda w: w.model_copy(update={"not_before": paused}))
+        assert process.stderr.readline().startswith("    again at ")
         hub.records.update(made.id, lambda w: end(w, Outcome.STARTED))
         assert process.wait(PATIENCE_SECONDS) == 0
 

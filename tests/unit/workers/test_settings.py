@@ -53,6 +53,7 @@ def test_a_damaged_dev_file_is_as_good_as_none() -> None:
         *(("host", "Upper"), ("concurrency", 0), ("lease_seconds", 1)),
         *(("retention_keep_last", "0"), ("retention_keep_within", "7"), ("retention_every", "0s")),
         *(("retention_max_bytes", "much"), ("retention_grace", "")),
+        *(("keep_records", "59m"), ("keep_records", "soon")),
     ],
 )
 def test_a_bad_value_is_refused_by_name(field: str, value: object) -> None:
