@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from runtime import CheckpointRuntime
 from storage import ORPHAN_GRACE, ArchiveStore, RetentionPolicy
@@ -20,6 +21,7 @@ class Context:
     archives: ArchiveStore
     runtime: CheckpointRuntime | None = None  # None: a control worker, which touches no engine
     registry: Registry | None = None  # None: nobody keeps what canaries told
+    locks: Path | None = None  # where this host's workers keep theirs; None: they need none
     lease_seconds: float = 30.0
     full_every: int = 8  # of the checkpoints of a chain, so many at most
     fallback: tuple[Fallback, ...] = LADDER  # where neither request nor label says otherwise

@@ -11,12 +11,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import structlog
 from pydantic import JsonValue
 
 from storage import Archive, CheckpointManifest
+from tasks.alone import alone_with
 from tasks.context import Context
 from tasks.errors import (
     CancelledError,
@@ -45,6 +47,10 @@ RENEW_SECONDS = 2.0  # also how soon a long transfer hears of a cancel or a lost
 Result = dict[str, JsonValue]
 OnProgress = Callable[[int], None]
 OnReady = Callable[[], None]
+# Units that make, stop, start or remove containers.
+TOUCHING = frozenset(
+    {Unit.CHECKPOINT, Unit.RESTORE, Unit.FINISH, Unit.UP, Unit.DISCARD, Unit.RESUME}
+)
 log = structlog.get_logger()
 
 
@@ -252,8 +258,9 @@ def run_step(
     renewer = threading.Thread(target=_keep, args=(step, over), daemon=True)
     renewer.start()
     try:
-        step.fence()
-        result = unit(step)
+        with _alone(step):
+            step.fence()
+            result = unit(step)
     except SupersededError:
         raise
     except Exception as error:
@@ -264,6 +271,14 @@ def run_step(
         renewer.join()
     step.commit(result)
     return result
+
+
+def _alone(step: Step) -> AbstractContextManager[None]:
+    """Keep others on this host off the containers, where the unit does something to them."""
+    locks = step.context.locks
+    if locks is None or step.record.unit not in TOUCHING:
+        return nullcontext()
+    return alone_with(step.workflow.containers, locks, step.check)
 
 
 def announce_end(context: Context, workflow: Workflow) -> None:

@@ -31,7 +31,7 @@ from workers.reconciling import bell, reconcile_timer
 from workers.repeating import Repeating
 from workers.retention import retention_timer
 from workers.schedules import schedule_timer
-from workers.settings import Settings
+from workers.settings import Settings, dev_state_dir
 
 Job = Heartbeat | Repeating
 log = structlog.get_logger()
@@ -59,6 +59,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         runtime=PodmanRuntime(settings.socket) if settings.host else None,
         registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
+        locks=dev_state_dir() / "locks" / settings.host if settings.host else None,
         fallback=settings.fallback,
         full_every=settings.full_every,
         retention=settings.retention(),
