@@ -34,8 +34,8 @@ PASSING = frozenset(
         "StoreUnavailableError",
     }
 )
-# A cold start has tries of its own, and what was begun of it is told apart from another's by none.
-TRIED_BY_ITSELF = frozenset({Unit.UP})
+# A cold start has tries of its own; a build's context is gone after the first.
+ONCE = frozenset({Unit.UP, Unit.BUILD})
 # The target of a plan as it was asked, and what a later plan may choose, are known from these.
 CHOOSES_TARGET = frozenset({Unit.PREFLIGHT, Unit.RESTORE})
 
@@ -135,7 +135,7 @@ def _again(workflow: Workflow, failed: Step) -> Next | None:
     stopped = failed.unit is Unit.CHECKPOINT and workflow.source_stopped
     if not passing or given_up or stopped or tries > workflow.options.retries:
         return None
-    if failed.unit in TRIED_BY_ITSELF:
+    if failed.unit in ONCE:
         return None
     rest = workflow.steps[workflow.steps.index(failed) :]
     steps = tuple((s.unit, s.host) for s in rest if s.epoch == failed.epoch)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tasks.errors import DeadlineError, HostOfflineError, LeaseLostError, SupersededError
-from tasks.models import State, Step, StepError, StepState, Unit, Workflow, now
+from tasks.models import Event, EventType, State, Step, StepError, StepState, Unit, Workflow, now
 from tasks.turns import take_turn
 from tasks.workflows import fall_back, publish, release, start
 
@@ -171,4 +171,7 @@ def _failed(context: Context, seen: Workflow, index: int, error: Exception) -> b
         context.records.update(seen.id, change)
     except SupersededError:
         return False
+    step = seen.steps[index]
+    lost = Event(type=EventType.FAILED, unit=step.unit, host=step.host, message=failure.message)
+    context.records.log(seen.id, lost)
     return True
