@@ -42,11 +42,7 @@ def cancel(records: Records, workflow_id: str) -> Workflow:
                 f"{workflow.target}"
             )
         asked = workflow.model_copy(update={"cancel_requested": True})
-        if (
-            step is None
-            or step.unit in GOING_BACK
-            or (step.state is StepState.RUNNING and not step.lapsed)
-        ):
+        if step is None or step.unit in GOING_BACK or step.live or step.state is StepState.FAILED:
             return asked
         cancelled = StepError(type=CancelledError.__name__, message=str(CancelledError()))
         return asked.with_step(index, step.failed(cancelled))

@@ -6,7 +6,7 @@ import pytest
 
 from tasks import control
 from tasks.context import Context
-from tasks.errors import InvalidRequestError, WorkloadBusyError
+from tasks.errors import InvalidRequestError, StepFailedError, WorkloadBusyError
 from tasks.models import (
     Kind,
     Outcome,
@@ -84,6 +84,20 @@ def test_a_step_that_is_held_is_asked_and_a_dead_workers_is_given_up(
     with pytest.raises(Exception, match="not ours"):
         run_step(context, workflow.id, 0, 1, unit)
     assert workflow.id in rung(context)
+
+
+def test_a_cancel_leaves_the_reason_of_a_step_that_had_failed(
+    context: Context, workflow: Workflow
+) -> None:
+    begin(context, workflow.id)
+
+    def unit(_: Step) -> Result:
+        raise InvalidRequestError("no")
+
+    with pytest.raises(StepFailedError):
+        run_step(context, workflow.id, 0, 1, unit)
+    failed = context.records.get(workflow.id).steps[0]
+    assert control.cancel(context.records, workflow.id).steps[0] == failed
 
 
 def test_past_the_commit_point_a_cancel_is_refused(context: Context, workflow: Workflow) -> None:
