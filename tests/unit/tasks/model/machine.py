@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
     def holds(self) -> None:
         Machine.executed += self.began
         self.began = bool(self.model.ids)
-        assert self.model.records.faults == []
+        assert not self.model.records.faults, self.model.records.faults
         if not self.began:
             return
         last, running, copies = self.last, self.model.running(), self.model.copies()

@@ -144,15 +144,16 @@ class Model:
         task = _unit_task(cast("Any", self.mail), context, unit, UNITS[unit])
         shown = cast("Any", SimpleNamespace(update_state=lambda **_: None))
         index, *rest = message.steps
+        follows: tuple[int, ...] | None = tuple(rest) or None
         try:
             task(shown, workflow_id=message.workflow, step=index, epoch=message.epoch)
         except Ignore:
             return
         except Exception:
-            self.mail.send(replace(message, steps=()))
-            return
-        if rest:
-            self.mail.send(replace(message, steps=tuple(rest)))
+            follows = ()
+        with suppress(RedisConnectionError):
+            if follows is not None:
+                self.mail.send(replace(message, steps=follows))
 
     def advance(self, actor: Actor, fault: Exception | None = None, *, late: bool = False) -> None:
         """Let one actor do one thing; the record is out of reach of a host that is away."""
