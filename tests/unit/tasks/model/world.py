@@ -159,8 +159,6 @@ class Model:
         """Let one actor do one thing; the record is out of reach of a host that is away."""
         if actor.host in self.hosts.away and actor.at in {"record", "send"}:
             fault, late = RedisConnectionError("timed out"), False
-        elif actor.at in {"record", "send", "sleep", "follow", "start"}:
-            fault = None
         actor.go(fault, late=late)
         self.actors = [one for one in self.actors if not one.over]
 
@@ -205,14 +203,21 @@ class Model:
 
     def _drain(self) -> None:
         for _ in range(300):
-            self.answer()
-            for message in self.mail.bag:
-                self.take(message)
-            self.mail.bag.clear()
+            self.go_round()
             if not self.actors:
                 return
-            for actor in tuple(self.actors):
-                self.advance(actor)
+
+    def go_round(self) -> None:
+        """All messages arrive that can, and everyone who is awake does one thing."""
+        self.answer()
+        bag, self.mail.bag = self.mail.bag, []
+        for message in bag:
+            if self.host_of(message) in self.hosts.away:
+                self.mail.bag.append(message)
+            else:
+                self.take(message)
+        for actor in self.awake():
+            self.advance(actor)
 
 
 def patched(monkeypatch: pytest.MonkeyPatch, model: Callable[[], Model]) -> None:
