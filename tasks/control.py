@@ -19,7 +19,7 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.plans import end, planned
+from tasks.plans import arrived, end, planned
 
 if TYPE_CHECKING:
     from tasks.records import Records
@@ -36,7 +36,7 @@ def cancel(records: Records, workflow_id: str) -> Workflow:
         if workflow.state is State.QUEUED:
             return end(workflow, Outcome.CANCELLED, str(CancelledError()))
         index, step = _current(workflow)
-        if step is not None and step.unit is Unit.FINISH:
+        if (step is not None and step.unit is Unit.FINISH) or arrived(workflow, workflow.epoch):
             raise InvalidRequestError(
                 f"workflow {workflow_id} is past its commit point: the workload runs on "
                 f"{workflow.target}"

@@ -22,7 +22,7 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.plans import Steps, why
+from tasks.plans import Steps, arrived, why
 
 # What may be gone at the next try, by the names that records keep.
 PASSING = frozenset(
@@ -105,7 +105,7 @@ def after_failure(
         return again
     if failed.unit is Unit.FINISH:
         return _left_over(workflow, failed)
-    if _arrived(workflow, failed.epoch):
+    if arrived(workflow, failed.epoch):
         return Next(steps=((Unit.FINISH, workflow.source or ""),))
     if workflow.kind not in {Kind.MIGRATE, Kind.CHECKPOINT} or not workflow.source_stopped:
         return _before_the_stop(workflow)
@@ -222,9 +222,3 @@ def _left_over(workflow: Workflow, failed: Step) -> End:
         reason=f"the old copy on {failed.host} was not removed: {message}",
         next_command=f"{remove} {workflow.workload}    # on {failed.host}",
     )
-
-
-def _arrived(workflow: Workflow, epoch: int) -> bool:
-    """Whether the copy runs on the target, though the checkpoint that it read did not end well."""
-    restored = workflow.done(Unit.RESTORE)
-    return workflow.kind is Kind.MIGRATE and restored is not None and restored.epoch == epoch

@@ -12,6 +12,7 @@ from tasks.models import (
     Preseed,
     State,
     Step,
+    StepState,
     Unit,
     Workflow,
     now,
@@ -95,6 +96,19 @@ def outcome_of(workflow: Workflow) -> Outcome:
         Kind.UP: Outcome.STARTED,
         Kind.PREFLIGHT: Outcome.CHECKED,
     }[workflow.kind]
+
+
+def arrives(workflow: Workflow, step: Step) -> bool:
+    """Whether a move is past its commit point when this step of it is done: the copy runs."""
+    return workflow.kind is Kind.MIGRATE and step.unit in {Unit.RESTORE, Unit.UP}
+
+
+def arrived(workflow: Workflow, epoch: int) -> bool:
+    """Whether a plan of this epoch is past it, though the checkpoint may not have ended well."""
+    return any(
+        step.epoch == epoch and step.state is StepState.DONE and arrives(workflow, step)
+        for step in workflow.steps
+    )
 
 
 def why(workflow: Workflow) -> str:

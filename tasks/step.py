@@ -38,7 +38,7 @@ from tasks.models import (
     now,
 )
 from tasks.models import Step as StepRecord
-from tasks.plans import end, outcome_of, why
+from tasks.plans import arrives, end, outcome_of, why
 
 LOOK_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
@@ -174,10 +174,16 @@ class Step:
         self.check()
 
     def commit(self, result: Result) -> None:
-        """Record the result; the last step of a plan also ends the workflow."""
+        """Record the result; the last step of a plan also ends the workflow.
+
+        A move that was cancelled does not pass its commit point: raises CancelledError.
+        """
 
         def change(workflow: Workflow) -> Workflow:
-            held = self._mine(workflow).model_copy(
+            held = self._mine(workflow)
+            if workflow.cancel_requested and arrives(workflow, held):
+                raise CancelledError
+            held = held.model_copy(
                 update={
                     "state": StepState.DONE,
                     "ended": now(),
@@ -264,12 +270,14 @@ def run_step(
     except SupersededError:
         raise
     except Exception as error:
-        step.fail(error)
-        raise StepFailedError(f"{type(error).__name__}: {error}") from error
+        raise _failure(step, error) from error
     finally:
         over.set()
         renewer.join()
-    step.commit(result)
+    try:
+        step.commit(result)
+    except CancelledError as error:
+        raise _failure(step, error) from error
     return result
 
 
@@ -279,6 +287,11 @@ def _alone(step: Step) -> AbstractContextManager[None]:
     if locks is None or step.record.unit not in TOUCHING:
         return nullcontext()
     return alone_with(step.workflow.containers, locks, step.check)
+
+
+def _failure(step: Step, error: Exception) -> StepFailedError:
+    step.fail(error)
+    return StepFailedError(f"{type(error).__name__}: {error}")
 
 
 def announce_end(context: Context, workflow: Workflow) -> None:

@@ -21,6 +21,8 @@ from tasks.plans import end, planned
 from tasks.step import Result, Step, run_step
 from tasks.workflows import begin
 
+RESTORE = 5  # the index of the step in a migration's plan
+
 
 @pytest.fixture
 def workflow(context: Context) -> Workflow:
@@ -106,6 +108,38 @@ def test_past_the_commit_point_a_cancel_is_refused(context: Context, workflow: W
         run_step(context, workflow.id, index, 1, fine)
     with pytest.raises(InvalidRequestError, match="past its commit point"):
         control.cancel(context.records, workflow.id)
+
+
+def test_a_cancel_that_was_taken_is_kept_though_the_copy_runs_by_then(
+    context: Context, workflow: Workflow
+) -> None:
+    begin(context, workflow.id)
+    for index in range(RESTORE):
+        run_step(context, workflow.id, index, 1, fine)
+
+    def unit(_: Step) -> Result:
+        control.cancel(context.records, workflow.id)
+        return {}
+
+    with pytest.raises(StepFailedError, match="cancelled"):
+        run_step(context, workflow.id, RESTORE, 1, unit)
+    assert context.records.get(workflow.id).steps[RESTORE].state is StepState.FAILED
+
+
+def test_a_cancel_is_refused_when_the_copy_runs_before_the_checkpoint_has_ended(
+    context: Context, workflow: Workflow
+) -> None:
+    begin(context, workflow.id)
+    for index in range(RESTORE - 1):
+        run_step(context, workflow.id, index, 1, fine)
+
+    def unit(_: Step) -> Result:
+        run_step(context, workflow.id, RESTORE, 1, fine)
+        with pytest.raises(InvalidRequestError, match="past its commit point"):
+            control.cancel(context.records, workflow.id)
+        return {}
+
+    run_step(context, workflow.id, RESTORE - 1, 1, unit)
 
 
 def test_an_ended_workflow_is_neither_cancelled_nor_resumed(
