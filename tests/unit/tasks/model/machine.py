@@ -34,7 +34,7 @@ OPTIONS = st.builds(
     Options,
     fallback=st.sampled_from(LADDERS),
     on_deadline=st.sampled_from(OnDeadline),
-    retries=st.integers(0, 2),
+    retries=st.sampled_from([0, 0, 1, 2]),
     up_attempts=st.integers(1, 2),
 )
 KINDS = st.sampled_from([Kind.MIGRATE, Kind.MIGRATE, Kind.MIGRATE, Kind.CHECKPOINT])
@@ -144,6 +144,14 @@ class Machine(RuleBasedStateMachine):
     @rule(which=WHICH)
     def fall_asleep(self, which: int) -> None:
         self._awake(which).asleep = True
+
+    @precondition(lambda self: self.model.awake())
+    @rule(which=WHICH, looks=st.integers(1, 6))
+    def oversleep(self, which: int, looks: int) -> None:
+        """The others go on without it."""
+        self._awake(which).asleep = True
+        for _ in range(looks):
+            self.carry_on_when_time_has_passed(rounds=12)
 
     @precondition(lambda self: any(actor.asleep for actor in self.model.actors))
     @rule(which=WHICH)
