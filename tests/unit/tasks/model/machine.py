@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -11,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from runtime import CheckpointFailedError, EngineError, EngineUnavailableError, RestoreFailedError
 from tasks.errors import WorkloadBusyError
 from tasks.models import Fallback, Kind, OnDeadline, Options, Outcome, State, StepState, Unit, Workflow
-from tasks.records import WORKLOAD
 from tests.unit.tasks.model.actors import Actor
+from tests.unit.tasks.model.checks import heals, holds
 from tests.unit.tasks.model.parts import CALLS
 from tests.unit.tasks.model.world import HOSTS, Model
 
@@ -40,7 +38,6 @@ OPTIONS = st.builds(
 KINDS = st.sampled_from([Kind.MIGRATE, Kind.MIGRATE, Kind.MIGRATE, Kind.CHECKPOINT])
 SECONDS = st.sampled_from([3600, 300])
 BEGINS = st.sampled_from([Unit.CHECKPOINT, Unit.RESTORE, Unit.DESCRIBE])
-BACK = {Outcome.RESUMED, Outcome.CANCELLED, Outcome.UNTOUCHED, Outcome.CHECKPOINTED}
 
 
 class Machine(RuleBasedStateMachine):
@@ -52,8 +49,6 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         Machine.model = self.model = Model()
-        self.memory = self.model.memory
-        self.cancelled: set[str] = set()
         self.began = False
 
     @initialize(kind=KINDS, options=OPTIONS, seconds=SECONDS, begins=BEGINS)
@@ -76,7 +71,6 @@ class Machine(RuleBasedStateMachine):
     def ask(self, to: str, options: Options, seconds: int, begins: Unit) -> None:
         model, running = self.model, self.model.running()
         if running and to not in running:
-            self.memory = model.copies()[running[0]].memory
             model.ask(Kind.MIGRATE, to, options, seconds)
             self._up_to(begins)
 
@@ -86,13 +80,13 @@ class Machine(RuleBasedStateMachine):
         if what == "another":
             with pytest.raises(WorkloadBusyError):
                 self.model.ask(Kind.MIGRATE, "c", Options(), 300)
-        elif what == "cancel" and self.model.cancel(self.last.id):
-            self.cancelled.add(self.last.id)
+        elif what == "cancel":
+            self.model.cancel()
 
     @precondition(lambda self: self.last.outcome is Outcome.FAILED and self.last.source_stopped)
     @rule()
     def resume(self) -> None:
-        self.model.resume(self.last.id)
+        self.model.resume()
 
     # what workers and messages do
 
@@ -157,7 +151,11 @@ class Machine(RuleBasedStateMachine):
     @rule(which=WHICH)
     def wake_up(self, which: int) -> None:
         asleep = [actor for actor in self.model.actors if actor.asleep]
-        asleep[which % len(asleep)].asleep = False
+        actor = asleep[which % len(asleep)]
+        actor.asleep = False
+        for _ in range(40):
+            self.model.advance(actor)
+            holds(self.model)
 
     @precondition(lambda self: not self.model.hosts.away)
     @rule(host=st.sampled_from(HOSTS))
@@ -190,61 +188,20 @@ class Machine(RuleBasedStateMachine):
         awake = self.model.awake()
         return awake[which % len(awake)]
 
-    # what must hold
-
     @property
     def last(self) -> Workflow:
-        return self.model.records.get(self.model.ids[-1])
+        return self.model.last
 
     @invariant()
-    def holds(self) -> None:
-        Machine.executed += self.began
-        self.began = bool(self.model.ids)
-        assert not self.model.records.faults, self.model.records.faults
-        if not self.began:
-            return
-        last, running, copies = self.last, self.model.running(), self.model.copies()
-        assert len(running) <= 1, f"copies run on {running}"
-        holder = self.model.redis.get(f"{WORKLOAD}web")
-        assert holder == (None if last.state is State.ENDED else last.id.encode())
-        arrived = last.done(Unit.UP) or last.done(Unit.RESTORE)
-        if last.kind is Kind.MIGRATE and arrived:
-            assert running == [arrived.host], "past its commit point it was taken back"
-        if not last.done(Unit.UP):
-            kept = [c for c in copies.values() if self.memory in {c.memory, c.checkpoint}]
-            assert kept, "the memory is lost"
+    def judge(self) -> None:
+        if self.model.ids:
+            Machine.executed += self.began
+            self.began = True
+            holds(self.model)
 
     def teardown(self) -> None:
         try:
             if self.began:
-                self._heal()
+                heals(self.model)
         finally:
             self.model.close()
-
-    def _heal(self) -> None:
-        self.model.settle()
-        self.holds()
-        self._ended_well()
-        if self.last.outcome is Outcome.FAILED and self.last.source_stopped:
-            self.model.resume(self.last.id)
-            self.model.settle()
-            self.holds()
-            assert self.last.outcome in BACK
-            self._ended_well()
-
-    def _ended_well(self) -> None:
-        last, running, copies = self.last, self.model.running(), self.model.copies()
-        where = {host: copies[host].memory == self.memory for host in running}
-        what: Any = {
-            Outcome.MOVED: [{last.target: True}],
-            Outcome.COLD: [{last.target: False}],
-            Outcome.FAILED: [{}, {last.source: True}],
-        }
-        expected = what.get(last.outcome, [{last.source: True}])
-        assert where in expected, f"{last.outcome}, and it runs on {where}"
-        if last.outcome is Outcome.FAILED:
-            assert last.reason
-            assert last.next_command or not last.source_stopped
-        if last.outcome in {Outcome.MOVED, Outcome.COLD}:
-            assert last.id not in self.cancelled, "cancelled, and moved nevertheless"
-            assert last.source not in copies or "was not removed" in last.reason

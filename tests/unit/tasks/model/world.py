@@ -72,7 +72,8 @@ class Model:
             if name != "a":
                 self.runtimes[name].remove(container.id, force=True)
                 self.runtimes[name].remove_volume("data")
-        self.memory = container.memory
+        self.memory = container.memory  # of the workload when it was last asked for
+        self.cancelled: set[str] = set()
 
     def close(self) -> None:
         for actor in self.actors:
@@ -81,7 +82,7 @@ class Model:
 
     # what clients do
 
-    def ask(self, kind: Kind, target: str, options: Options, deadline_seconds: float) -> str:
+    def ask(self, kind: Kind, target: str, options: Options, deadline_seconds: float) -> None:
         """Raises WorkloadBusyError."""
         [source] = self.running() or ["a"]
         workflow = new_workflow(
@@ -95,16 +96,14 @@ class Model:
         )
         self.records.create(workflow)
         self.ids.append(workflow.id)
-        return workflow.id
+        self.memory = self.copies()[source].memory or self.memory
 
-    def cancel(self, workflow_id: str) -> bool:
+    def cancel(self) -> None:
         with suppress(InvalidRequestError):
-            control.cancel(self.records, workflow_id)
-            return True
-        return False
+            self.cancelled.add(control.cancel(self.records, self.last.id).id)
 
-    def resume(self, workflow_id: str) -> None:
-        control.resume(self.records, workflow_id, self.hosts.online())
+    def resume(self) -> None:
+        control.resume(self.records, self.last.id, self.hosts.online())
 
     # what workers do
 
@@ -182,6 +181,10 @@ class Model:
         copies = self.copies().items()
         return [host for host, copy in copies if copy.state is ContainerState.RUNNING]
 
+    @property
+    def last(self) -> Workflow:
+        return self.records.get(self.ids[-1])
+
     def live(self) -> list[Workflow]:
         return [w for w in map(self.records.get, self.ids) if w.state is not State.ENDED]
 
@@ -193,9 +196,13 @@ class Model:
         self.hosts.away.clear()
         for actor in self.actors:
             actor.asleep = False
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Go on until nothing is left to do for those who are awake."""
         for _ in range(400):
             self._drain()
-            if not self.live() and not self.actors and not self.mail.bag:
+            if not self.live() and not self.awake() and not self.mail.bag:
                 return
             self.pass_time(OWN_SECONDS)
             self.reconcile()
@@ -204,11 +211,16 @@ class Model:
     def _drain(self) -> None:
         for _ in range(300):
             self.go_round()
-            if not self.actors:
+            if not self.awake():
                 return
 
     def go_round(self) -> None:
         """All messages arrive that can, and everyone who is awake does one thing."""
+        self.deliver_all()
+        for actor in self.awake():
+            self.advance(actor)
+
+    def deliver_all(self) -> None:
         self.answer()
         bag, self.mail.bag = self.mail.bag, []
         for message in bag:
@@ -216,8 +228,6 @@ class Model:
                 self.mail.bag.append(message)
             else:
                 self.take(message)
-        for actor in self.awake():
-            self.advance(actor)
 
 
 def patched(monkeypatch: pytest.MonkeyPatch, model: Callable[[], Model]) -> None:

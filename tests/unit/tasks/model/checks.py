@@ -1,0 +1,55 @@
+"""What must hold at every moment, and what when everything has healed."""
+
+from __future__ import annotations
+
+from tasks.models import Kind, Outcome, State, Unit
+from tasks.records import WORKLOAD
+from tests.unit.tasks.model.world import Model
+
+BACK = {Outcome.RESUMED, Outcome.CANCELLED, Outcome.UNTOUCHED, Outcome.CHECKPOINTED}
+
+
+def holds(model: Model) -> None:
+    """At every moment."""
+    assert not model.records.faults, model.records.faults
+    last, running, copies = model.last, model.running(), model.copies()
+    assert len(running) <= 1, f"copies run on {running}"
+    holder = model.redis.get(f"{WORKLOAD}web")
+    assert holder == (None if last.state is State.ENDED else last.id.encode())
+    arrived = last.done(Unit.UP) or last.done(Unit.RESTORE)
+    if last.kind is Kind.MIGRATE and arrived:
+        assert running == [arrived.host], "past its commit point it was taken back"
+    if not last.done(Unit.UP):
+        kept = [c for c in copies.values() if model.memory in {c.memory, c.checkpoint}]
+        assert kept, "the memory is lost"
+
+
+def heals(model: Model) -> None:
+    """When all that was broken works again, everything ends, and ends well."""
+    model.settle()
+    holds(model)
+    _ended_well(model)
+    if model.last.outcome is Outcome.FAILED and model.last.source_stopped:
+        model.resume()
+        model.settle()
+        holds(model)
+        assert model.last.outcome in BACK
+        _ended_well(model)
+
+
+def _ended_well(model: Model) -> None:
+    last, copies = model.last, model.copies()
+    assert last.outcome is not None
+    where = {host: copies[host].memory == model.memory for host in model.running()}
+    expected = {
+        Outcome.MOVED: [{last.target: True}],
+        Outcome.COLD: [{last.target: False}],
+        Outcome.FAILED: [{}, {last.source: True}],
+    }.get(last.outcome, [{last.source: True}])
+    assert where in expected, f"{last.outcome}, and it runs on {where}"
+    if last.outcome is Outcome.FAILED:
+        assert last.reason
+        assert last.next_command or not last.source_stopped
+    if last.outcome in {Outcome.MOVED, Outcome.COLD}:
+        assert last.id not in model.cancelled, "cancelled, and moved nevertheless"
+        assert last.source not in copies or "was not removed" in last.reason

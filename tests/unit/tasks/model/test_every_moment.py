@@ -1,0 +1,86 @@
+"""One thing goes wrong at one moment of a move, at each in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from tasks.models import Fallback, Kind, Options, StepState
+from tests.unit.tasks.model.actors import Actor
+from tests.unit.tasks.model.checks import heals, holds
+from tests.unit.tasks.model.world import Model, patched
+
+DESCRIBED = 4  # the steps of a move before its checkpoint
+BACK, COLD, ELSEWHERE = Fallback.RESUME, Fallback.COLD, Fallback.ELSEWHERE
+Wrong = Callable[[Model, Actor], None]
+
+
+def oversleeps(model: Model, actor: Actor) -> None:
+    """It wakes up when all others have done without it."""
+    actor.asleep = True
+    model.go_on()
+    holds(model)
+    actor.asleep = False
+    while not actor.over:
+        model.advance(actor)
+        holds(model)
+
+
+def dies(model: Model, actor: Actor) -> None:
+    model.actors.remove(actor)
+    actor.kill()
+
+
+def is_cancelled(model: Model, _: Actor) -> None:
+    model.cancel()
+
+
+def loses_its_host(model: Model, actor: Actor) -> None:
+    if actor.host:
+        model.hosts.away.add(actor.host)
+        model.go_on()
+        holds(model)
+
+
+def moment(model: Model, number: int) -> Actor | None:
+    """Who is about to do what is done at this moment, counted since the checkpoint was sent."""
+    seen = 0
+    while not model.last.ended:
+        model.deliver_all()
+        for actor in model.awake():
+            if model.last.steps[DESCRIBED - 1 : DESCRIBED] and all(
+                step.state is StepState.DONE for step in model.last.steps[:DESCRIBED]
+            ):
+                if seen == number:
+                    return actor
+                seen += 1
+            model.advance(actor)
+            holds(model)
+    return None
+
+
+@pytest.mark.parametrize("wrong", [oversleeps, dies, is_cancelled, loses_its_host])
+@pytest.mark.parametrize("ladder", [(BACK,), (ELSEWHERE, BACK), (COLD, BACK)])
+def test_whatever_goes_wrong_at_whatever_moment(
+    ladder: tuple[Fallback, ...], wrong: Wrong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, actor = 0, None
+    with capture_logs():
+        while number == 0 or actor is not None:
+            model = Model()
+            patched(monkeypatch, lambda model=model: model)
+            try:
+                model.ask(Kind.MIGRATE, "b", Options(fallback=ladder, retries=0), 3600)
+                actor = moment(model, number)
+                if actor is not None:
+                    what = f"moment {number}: {actor}"
+                    wrong(model, actor)
+                    heals(model)
+            except AssertionError as error:
+                raise AssertionError(f"{what}: {error}") from error
+            finally:
+                model.close()
+            number += 1
+    assert number > 30
