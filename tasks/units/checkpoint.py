@@ -59,6 +59,7 @@ def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> R
         for prefix, draft in zip(prefixes, drafts, strict=True):
             step.context.archives.announce(prefix, draft)
         step.ready()
+    step.fence()  # announcing takes a while: the workload may have been given back by now
     for member in source.members:
         # The policy would start the stopped container from scratch; the copy gets it back.
         runtime.update_restart_policy(member.id, RestartPolicy())

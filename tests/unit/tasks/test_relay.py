@@ -224,3 +224,18 @@ def test_a_worker_that_wakes_up_late_makes_no_second_copy_run(relay: Relay) -> N
     back = relay.world.on("a")
     assert back is not None
     assert (back.state, back.memory) == (ContainerState.RUNNING, relay.memory)
+
+
+def test_a_source_that_wakes_up_late_is_not_stopped_again(relay: Relay) -> None:
+    relay.begin()
+
+    def given_up() -> None:
+        relay.world.context.records.update(relay.id, lambda w: planned(w, ((Unit.RESUME, "a"),)))
+
+    relay.source.flow()
+    with pytest.raises(SupersededError):
+        relay.step(CHECKPOINT, given_up)
+    source = relay.world.on("a")
+    assert source is not None
+    assert (source.state, source.memory) == (ContainerState.RUNNING, relay.memory)
+    assert source.spec.restart.name == "always"
