@@ -24,6 +24,7 @@ class Actor:
         self.at = "start"
         self.asleep = False
         self.over = False
+        self.asked = False  # the record has just answered: it acts within a lease, or is killed
         self.renew: Callable[[], None] = lambda: None
         self._work = work
         self._killed = False

@@ -137,13 +137,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.awake())
     @rule(which=WHICH)
     def fall_asleep(self, which: int) -> None:
-        self._awake(which).asleep = True
+        actor = self._awake(which)
+        actor.asleep = not actor.asked
 
     @precondition(lambda self: self.model.awake())
     @rule(which=WHICH, looks=st.integers(1, 6))
     def oversleep(self, which: int, looks: int) -> None:
         """The others go on without it."""
-        self._awake(which).asleep = True
+        self.fall_asleep(which)
         for _ in range(looks):
             self.carry_on_when_time_has_passed(rounds=12)
 
@@ -160,7 +161,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.model.hosts.away)
     @rule(host=st.sampled_from(HOSTS))
     def go_away(self, host: str) -> None:
-        self.model.hosts.away.add(host)
+        self.model.lose_host(host)
 
     @precondition(lambda self: self.model.hosts.away)
     @rule()

@@ -23,10 +23,13 @@ from storage import (
 )
 from tasks.models import Outcome, State, StepState, Workflow
 from tasks.records import BELL, Change, Records
-from tests.unit.tasks.model.actors import answered, pause
+from tests.unit.tasks.model.actors import answered, here, pause
 
 OVER = {StepState.DONE, StepState.FAILED}
 CALLS = {"ping", "run", "start", "restore", "restore_in_place", "remove", "remove_volume", "inspect"}
+
+
+LOOKS = {"ping", "inspect"}
 
 
 class Clock:
@@ -59,6 +62,7 @@ class Mail:
         self.amqp = SimpleNamespace(queues=SimpleNamespace(add=lambda _: None))
 
     def send(self, message: Message) -> None:
+        _ask(asked=False)
         pause("send")
         self.bag.append(message)
 
@@ -81,15 +85,24 @@ class Engine:
     @contextmanager
     def checkpoint(self, container: str, spec: CheckpointSpec) -> Iterator[CheckpointStream]:
         pause("checkpoint")
+        _ask(asked=False)
         with self._runtime.checkpoint(container, spec) as stream:
             answered()
             pause("dumped")
             yield stream
 
 
+def _ask(*, asked: bool) -> None:
+    actor = here()
+    if actor is not None:
+        actor.asked = asked
+
+
 def _stopping(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     def stopping(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         pause(name)
+        if name not in LOOKS:
+            _ask(asked=False)
         result = call(*args, **kwargs)
         answered()
         return result
@@ -102,6 +115,7 @@ class Store(ArchiveStore):
 
     def publish(self, manifest: CheckpointManifest) -> None:
         pause("publish")
+        _ask(asked=False)
         super().publish(manifest)
 
     def follow(
@@ -119,6 +133,7 @@ class Store(ArchiveStore):
                 break
             except CheckpointNotFoundError:
                 alive()
+                _ask(asked=False)
                 pause("follow")
         if archive.prefix != prefix:
             raise ArchiveDamagedError(prefix, "it is another one")
@@ -162,6 +177,7 @@ class WatchedRecords(Records):
 
         result = super().update(workflow_id, watched, ring=ring)
         self._judge(*seen)
+        _ask(asked=True)
         return result
 
     def rung(self, *, wait_seconds: int) -> str | None:

@@ -7,19 +7,18 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from tasks.models import Fallback, Kind, Options, StepState
+from tasks.models import Fallback, Kind, Options, Unit
 from tests.unit.tasks.model.actors import Actor
 from tests.unit.tasks.model.checks import heals, holds
 from tests.unit.tasks.model.world import Model, patched
 
-DESCRIBED = 4  # the steps of a move before its checkpoint
 BACK, COLD, ELSEWHERE = Fallback.RESUME, Fallback.COLD, Fallback.ELSEWHERE
 Wrong = Callable[[Model, Actor], None]
 
 
 def oversleeps(model: Model, actor: Actor) -> None:
     """It wakes up when all others have done without it."""
-    actor.asleep = True
+    actor.asleep = not actor.asked
     model.go_on()
     holds(model)
     actor.asleep = False
@@ -39,7 +38,7 @@ def is_cancelled(model: Model, _: Actor) -> None:
 
 def loses_its_host(model: Model, actor: Actor) -> None:
     if actor.host:
-        model.hosts.away.add(actor.host)
+        model.lose_host(actor.host)
         model.go_on()
         holds(model)
 
@@ -50,9 +49,7 @@ def moment(model: Model, number: int) -> Actor | None:
     while not model.last.ended:
         model.deliver_all()
         for actor in model.awake():
-            if model.last.steps[DESCRIBED - 1 : DESCRIBED] and all(
-                step.state is StepState.DONE for step in model.last.steps[:DESCRIBED]
-            ):
+            if model.last.done(Unit.PULL_IMAGE):
                 if seen == number:
                     return actor
                 seen += 1

@@ -188,6 +188,13 @@ class Model:
     def live(self) -> list[Workflow]:
         return [w for w in map(self.records.get, self.ids) if w.state is not State.ENDED]
 
+    def lose_host(self, host: str) -> None:
+        """It reaches the record no more; what it has just asked for, it still does."""
+        for actor in self.actors:
+            while actor.host == host and actor.asked and not actor.over:
+                self.advance(actor)
+        self.hosts.away.add(host)
+
     def awake(self) -> list[Actor]:
         return [actor for actor in self.actors if not actor.asleep]
 
@@ -202,7 +209,8 @@ class Model:
         """Go on until nothing is left to do for those who are awake."""
         for _ in range(400):
             self._drain()
-            if not self.live() and not self.awake() and not self.mail.bag:
+            waiting = {self.host_of(message) for message in self.mail.bag} - self.hosts.away
+            if not self.live() and not self.awake() and not waiting:
                 return
             self.pass_time(OWN_SECONDS)
             self.reconcile()
