@@ -8,7 +8,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from runtime import CheckpointFailedError, EngineError, EngineUnavailableError, RestoreFailedError
 from tasks.errors import WorkloadBusyError
-from tasks.models import Fallback, Kind, OnDeadline, Options, Outcome, State, StepState, Unit, Workflow
+from tasks.models import (
+    Fallback,
+    Kind,
+    OnDeadline,
+    Options,
+    Outcome,
+    State,
+    StepState,
+    Unit,
+    Workflow,
+)
 from tests.unit.tasks.model.actors import Actor
 from tests.unit.tasks.model.checks import heals, holds
 from tests.unit.tasks.model.parts import CALLS

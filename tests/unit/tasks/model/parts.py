@@ -26,7 +26,16 @@ from tasks.records import BELL, Change, Records
 from tests.unit.tasks.model.actors import answered, here, pause
 
 OVER = {StepState.DONE, StepState.FAILED}
-CALLS = {"ping", "run", "start", "restore", "restore_in_place", "remove", "remove_volume", "inspect"}
+CALLS = {
+    "ping",
+    "run",
+    "start",
+    "restore",
+    "restore_in_place",
+    "remove",
+    "remove_volume",
+    "inspect",
+}
 
 
 LOOKS = {"ping", "inspect"}

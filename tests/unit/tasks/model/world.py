@@ -125,7 +125,9 @@ class Model:
 
     def answer(self) -> None:
         if self.redis.llen(BELL):
-            self._begin("bell", lambda: answer(cast("Any", self.mail), self.control, wait_seconds=1))
+            self._begin(
+                "bell", lambda: answer(cast("Any", self.mail), self.control, wait_seconds=1)
+            )
 
     def reconcile(self) -> None:
         def look() -> None:
