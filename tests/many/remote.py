@@ -80,6 +80,11 @@ class RemoteEngine:
         options = {"spec": spec, "archive": archive}
         return str(self._call(Request(method="restore", options=options, sends=True), chunks))
 
+    def forget_connections(self, addresses: Iterable[str]) -> int:
+        """Know of as many as the engine does."""
+        request = Request(method="forget_connections", arguments=(tuple(addresses),))
+        return int(self._call(request))
+
     @contextmanager
     def kept_apart(
         self, networks: Iterable[str], *, everyone: bool = False
