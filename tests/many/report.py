@@ -12,12 +12,25 @@ from datetime import datetime
 
 from podferry import StepState, Unit, Workflow
 from tasks.models import Step, now
+from tasks.reconcile import LOST_AFTER
 from tests.many.hosts import CALL_SECONDS
-from tests.many.storm import Storm, outcomes
+from tests.many.installation import LEASE_SECONDS
+from tests.many.storm import RESTART_SECONDS, Storm, outcomes
 
 COMMAND = "`make many`"
 COLUMNS = ("", "times", "waited, median", "p95", "took, median", "p95")
 WHOLE = "whole migration"
+ABOUT = """\
+{containers} containers on {hosts} hosts, each moved {moves} times to hosts chosen at random, all at
+once. The engines are fakes, whose containers hold a few KiB and whose calls take {call_ms} ms.
+Redis, Celery, the workers' processes, the records and the archives (in a directory) are real.
+{kills} times a worker, a host's or a control worker, was killed with all its processes (SIGKILL)
+and started again {restart} s later."""
+HOW_TO_READ = f"""\
+A `restore` waits from the start of the checkpoint, which it reads along. What died with its worker
+is not among the steps, but in the whole: a step is found by its lease ({LEASE_SECONDS} s here), a
+message that was lost after {LOST_AFTER.total_seconds():.0f} s. A host's steps wait while its
+worker starts, for which all that run here share the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,30 +74,26 @@ def lines(storm: Storm) -> Iterator[str]:
     yield ""
     yield f"By {COMMAND}, which writes this file: {_machine()}."
     yield ""
-    yield (
-        f"{plan.containers} containers on {len(hosts.names)} hosts, each moved {plan.moves} times "
-        f"to hosts chosen at random, all at once. The engines are fakes, whose containers hold a "
-        f"few KiB and whose calls take {2000 * CALL_SECONDS:.0f} ms; Redis, Celery, the workers' "
-        f"processes, the records and the archives (in a directory) are real. {len(storm.killed)} times a worker, "
-        "a host's or a control worker, was killed with SIGKILL and started again 0.2 to 1.5 s "
-        "later."
+    yield ABOUT.format(
+        containers=plan.containers,
+        hosts=len(hosts.names),
+        moves=plan.moves,
+        call_ms=round(2000 * CALL_SECONDS),
+        kills=len(storm.killed),
+        restart=" to ".join(f"{seconds:g}" for seconds in RESTART_SECONDS),
     )
     yield ""
     yield (
-        f"{len(storm.workflows)} migrations ended within {storm.seconds:.0f} s: {ended}; {plans} "
-        "plans were made beyond the first of each. Every container ran once at the end, and at no "
-        "moment twice, with the memory that its last move had stopped it with, or later."
+        f"{len(storm.workflows)} migrations ended within {storm.seconds:.0f} s: {ended}. {plans} "
+        "times something was planned anew. Every container ran once at the end and at no moment "
+        "twice, with the memory that its last checkpoint took, or what came of it."
     )
     yield ""
     yield "Seconds; a step waits from the end of what it follows until its worker has it."
     yield ""
     yield from table(storm.workflows)
     yield ""
-    yield (
-        "`restore` waits from the start of the checkpoint, which it reads along. A step that died "
-        "with its worker is not among the steps, but in the whole: found by its lease (3 s here), "
-        "or, when its message was lost, after 15 s."
-    )
+    yield HOW_TO_READ
 
 
 def table(workflows: Sequence[Workflow]) -> Iterator[str]:
