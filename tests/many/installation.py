@@ -17,7 +17,9 @@ from tests.many.hosts import FakeHosts
 from tests.services import redis_server
 from workers.settings import load_settings
 
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
+LOOK_SECONDS = 0.1
 LEASE_SECONDS = 3
 
 
@@ -86,6 +88,14 @@ class Installation:
     client: Client
     redis_url: str
     workers: list[Worker] = field(default_factory=list)
+
+    def await_workers(self) -> None:
+        """Return when all of them have told what their hosts hold."""
+        limit = time.monotonic() + START_SECONDS
+        while sum(alive for _, alive in self.client.workers()) < len(self.workers):
+            assert time.monotonic() < limit, self.logs()
+            time.sleep(LOOK_SECONDS)
+        self.client.inventories()
 
     def logs(self) -> str:
         """The last lines of every worker."""

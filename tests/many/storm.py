@@ -66,7 +66,7 @@ class Storm:
         hosts = self.installation.hosts
         for name in self.names:
             hosts.run(chance.choice(hosts.names), name)
-        self._await_workers()
+        self.installation.await_workers()
         killer = Repeating("killer", self._killer(), every_seconds=LOOK_SECONDS)
         killer.start()
         began = time.monotonic()
@@ -122,14 +122,6 @@ class Storm:
             if workflow.state is State.ENDED:
                 del self._running[name]
                 self.workflows.append(workflow)
-
-    def _await_workers(self) -> None:
-        limit = time.monotonic() + 120
-        wanted = len(self.installation.workers)
-        while sum(alive for _, alive in self.installation.client.workers()) < wanted:
-            assert time.monotonic() < limit, self.installation.logs()
-            time.sleep(LOOK_SECONDS)
-        self.installation.client.inventories()
 
     def _stuck(self) -> str:
         lines = [
