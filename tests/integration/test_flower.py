@@ -81,6 +81,7 @@ def flower() -> Iterator[Flower]:
             environment={
                 "CELERY_BROKER_URL": made.redis_url,
                 "CELERY_RESULT_BACKEND": made.redis_url,
+                "FLOWER_READ_ONLY": "true",
                 "FLOWER_UNAUTHENTICATED_API": "true",
             },
             directory=Path(name),
