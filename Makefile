@@ -9,7 +9,7 @@ PY := .venv/bin/python
 RUNTIME_TESTS := tests/unit/runtime $(wildcard tests/contract/test_runtime*.py) tests/contract/test_facts.py $(addprefix \
 	tests/integration/test_,$(addsuffix .py,docker_runtime fidelity moments podman_runtime preflight run_options runtime_images))
 
-.PHONY: help demo demo-picture test unit coverage check bench bench-plot chaos lab-up lab-down lab-status lock clean system python lab-root minio versitygw
+.PHONY: help demo demo-picture test unit coverage check bench bench-plot chaos many lab-up lab-down lab-status lock clean system python lab-root minio versitygw
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench-plot: python ## Write docs/bench.md and docs/bench.svg from the last run's
 
 chaos: system python lab-root minio ## Kill, freeze and cut off everything in every step of a move; writes docs/chaos.md
 	@$(PY) -m tests.chaos $(CHAOS)
+
+many: system python ## Move 100 containers twice while workers are killed, and write docs/many.md (MANY="--seed 3")
+	@$(PY) -m tests.many $(MANY)
 
 lab-up: system lab-root ## Bring up the lab: hosts (HOSTS=a,b), a hub with Redis and (MINIO=yes) MinIO
 	@if [ "$(MINIO)" = yes ]; then ops/setup/minio.sh >/dev/null; fi

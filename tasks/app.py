@@ -106,7 +106,10 @@ def _unit_task(
         declare(app, context.records.get(workflow_id).hosts)
 
         def shown(done_bytes: int) -> None:
-            task.update_state(state="PROGRESS", meta={"bytes": done_bytes})
+            meta = {"bytes": done_bytes}
+            task.update_state(state="PROGRESS", meta=meta)
+            # Flower asks no result backend: it shows the result of the last event
+            task.send_event("task-progress", result=repr(meta))
 
         def ready() -> None:
             go_on(app, context, workflow_id, step, epoch)

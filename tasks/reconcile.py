@@ -135,10 +135,15 @@ def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -
         if found is None:
             continue
         # It may have been done a moment ago, and a message still wait in a queue.
-        what = f"{workflow.id}:{workflow.epoch}:{type(found).__name__}"
-        if take_turn(redis, what, LOST_AFTER):
+        if take_turn(redis, _turn(workflow, found), LOST_AFTER):
             log.info("driven on", workflow=workflow.id, due=type(found).__name__)
             _act(app, context, workflow, found)
+
+
+def _turn(workflow: Workflow, found: Due) -> str:
+    """The name of what is due; of two steps that run side by side, each may fail."""
+    step = f":{found.index}" if isinstance(found, Fail) else ""
+    return f"{workflow.id}:{workflow.epoch}:{type(found).__name__}{step}"
 
 
 def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:

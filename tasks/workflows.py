@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING
 import structlog
 from celery import chain, signature
 
-from tasks.errors import SupersededError
+from tasks.errors import LeaseLostError, SupersededError
 from tasks.ladder import End, Next, after_failure
-from tasks.models import Event, EventType, OnDeadline, State, Step, StepState, Unit, Workflow, now
+from tasks.models import (
+    Event,
+    EventType,
+    OnDeadline,
+    State,
+    Step,
+    StepError,
+    StepState,
+    Unit,
+    Workflow,
+    now,
+)
 from tasks.plans import end, first_plan, planned
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
 from tasks.step import announce_end
@@ -72,6 +83,7 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
             raise SupersededError(workflow_id, len(workflow.steps), "its plan was given up")
         if any(step.live for step in workflow.steps if step.epoch == epoch):
             raise SupersededError(workflow_id, len(workflow.steps), "another step still runs")
+        workflow = _without_lost(workflow)
         online = workflow.hosts if alive is None else alive
         taken[:] = [after_failure(workflow, default=context.fallback, online=online)]
         step = taken[0]
@@ -94,6 +106,16 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     units = " → ".join(f"{unit} on {host}" for unit, host in taken[0].steps)
     message = f"{'again' if taken[0].tries else 'next'}: {units}"
     context.records.log(workflow_id, Event(type=EventType.FALLBACK, message=message))
+    return workflow
+
+
+def _without_lost(workflow: Workflow) -> Workflow:
+    """The workflow with those steps failed of which no worker gives a sign of life."""
+    for index, step in enumerate(workflow.steps):
+        if step.lapsed:
+            error = LeaseLostError(step.host)
+            failure = StepError(type=type(error).__name__, message=str(error))
+            workflow = workflow.with_step(index, step.failed(failure))
     return workflow
 
 

@@ -173,25 +173,31 @@ def versitygw_server() -> Iterator[S3Server]:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[RedisServer]:
-    """A Redis of its own, empty. Skips the test when there is no redis-server here."""
+def redis_server(*, password: str = "") -> Iterator[RedisServer]:
+    """A Redis of its own, empty. Skips the test when there is no redis-server here.
+
+    It asks for the `password`, if there is one.
+    """
     binary = shutil.which("redis-server")
     if binary is None:
         _missing("no redis-server in PATH")
     port = free_port()
+    secured = ["--requirepass", password] if password else []
     with _directory() as directory:
         server = Server(
             command=[
                 binary,
+                *secured,
                 *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory)),
                 *("--appendonly", "yes", "--save", ""),
             ],
             environment={},
             directory=directory,
-            is_ready=lambda: _pongs(port),
+            is_ready=lambda: _pongs(port, password),
         )
+        user = f":{password}@" if password else ""
         with _running(server):
-            yield RedisServer(url=f"redis://127.0.0.1:{port}/0", server=server)
+            yield RedisServer(url=f"redis://{user}127.0.0.1:{port}/0", server=server)
 
 
 def free_port() -> int:
@@ -253,11 +259,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _pongs(port: int) -> bool:
+def _pongs(port: int, password: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS) as connection:
-            connection.sendall(b"PING\r\n")
+            login = f"AUTH {password}\r\n" if password else ""
+            connection.sendall(f"{login}PING\r\nQUIT\r\n".encode())
             # while it loads its file it answers -LOADING
-            return connection.recv(64).startswith(b"+PONG")
+            return b"+PONG" in connection.makefile("rb").read()
     except OSError:
         return False

@@ -14,7 +14,7 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
-from runtime import PodmanRuntime
+from runtime import CheckpointRuntime, PodmanRuntime
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
 from tasks.context import Context
@@ -34,12 +34,14 @@ from workers.schedules import schedule_timer
 from workers.settings import Settings, dev_state_dir
 
 Job = Heartbeat | Repeating
+Engine = Callable[[str], CheckpointRuntime]
 log = structlog.get_logger()
 
 
-def run_worker(settings: Settings, *, control: bool) -> int:
+def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRuntime) -> int:
     """Check Redis, the store and the socket, then work until a signal; return the exit code.
 
+    ``engine`` makes what talks to the engine on a socket, once for each part of the worker.
     Raises BrokerUnavailableError, StorageError, InvalidRequestError before any work. A socket that
     does not answer is no reason to stop: the worker says so in its inventory and goes on.
     """
@@ -56,7 +58,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
     context = Context(
         records=Records(redis, keep=settings.keep_records),
         archives=archives,
-        runtime=PodmanRuntime(settings.socket) if settings.host else None,
+        runtime=engine(settings.socket) if settings.host else None,
         registry=Registry(redis),
         lease_seconds=settings.lease_seconds,
         locks=dev_state_dir() / "locks" / settings.host if settings.host else None,
@@ -66,7 +68,7 @@ def run_worker(settings: Settings, *, control: bool) -> int:
         orphan_grace=settings.retention_grace,
     )
     app = make_app(settings.redis_url, context)
-    return _serve(app, settings, control, _background(app, context, settings, control))
+    return _serve(app, settings, control, _background(app, context, settings, control, engine))
 
 
 def make_keys(settings: Settings) -> None:
@@ -80,10 +82,12 @@ def make_keys(settings: Settings) -> None:
         )
 
 
-def _background(app: Celery, context: Context, settings: Settings, control: bool) -> list[Job]:
+def _background(
+    app: Celery, context: Context, settings: Settings, control: bool, engine: Engine
+) -> list[Job]:
     """What the worker does beside its units, with connections of its own."""
     registry = Registry(connect(settings.redis_url))
-    runtime = PodmanRuntime(settings.socket) if settings.host else None
+    runtime = engine(settings.socket) if settings.host else None
     found: list[Job] = [Heartbeat(registry, _info(settings, control), runtime)]
     if control:
         redis = connect(settings.redis_url)
@@ -99,7 +103,7 @@ def _background(app: Celery, context: Context, settings: Settings, control: bool
         watch = canary_watch(
             registry,
             settings.host,
-            PodmanRuntime(settings.socket),
+            engine(settings.socket),
             every_seconds=settings.canary_seconds,
         )
         found.append(watch)

@@ -13,6 +13,8 @@ from tasks.context import Context
 from tasks.models import Kind, Unit, new_workflow
 from tasks.plans import first_plan, planned
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, queue, unit_task
+from tasks.step import Result, Step
+from tasks.units import UNITS
 from tasks.workflows import publish
 
 BROKER = "memory://localhost/"
@@ -85,3 +87,26 @@ def test_a_superseded_message_ends_quietly(app: Celery, context: Context) -> Non
     context.records.create(workflow)
     with pytest.raises(Ignore):
         app.tasks[unit_task(Unit.UP)](workflow_id=workflow.id, step=0, epoch=9)
+
+
+def test_progress_is_the_state_of_a_task_and_an_event(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(step: Step) -> Result:
+        step.progress(5)
+        return {}
+
+    monkeypatch.setitem(UNITS, Unit.UP, work)
+    told: list[Any] = []
+    made = make_app(BROKER, context)
+    task = made.tasks[unit_task(Unit.UP)]
+    monkeypatch.setattr(task, "update_state", lambda **fields: told.append(fields))
+    monkeypatch.setattr(task, "send_event", lambda kind, **fields: told.append((kind, fields)))
+    workflow = new_workflow(Kind.UP, "web", target="a")
+    context.records.create(planned(workflow, first_plan(workflow)))
+    task(workflow_id=workflow.id, step=0, epoch=1)
+    made.close()
+    assert told == [
+        {"state": "PROGRESS", "meta": {"bytes": 5}},
+        ("task-progress", {"result": "{'bytes': 5}"}),
+    ]

@@ -167,6 +167,37 @@ def test_a_dead_worker_s_move_goes_on_once(
     assert after.steps[CHECKPOINT].state is StepState.FAILED
 
 
+def beside(workflow: Workflow, *, lapsed: bool) -> Workflow:
+    """The workflow with a restore that reads along."""
+    running = migration(RESTORE, StepState.RUNNING, lapsed=lapsed).steps[RESTORE]
+    stopped = workflow.with_step(RESTORE, running)
+    return stopped.model_copy(update={"source_stopped": True, "state": State.RUNNING})
+
+
+def test_of_two_steps_that_run_side_by_side_each_may_lose_its_worker(
+    recorder: Recorder, context: Context, redis: FakeRedis
+) -> None:
+    workflow = beside(migration(CHECKPOINT, StepState.RUNNING, lapsed=True), lapsed=False)
+    context.records.create(workflow)
+    look(recorder, context, redis)
+    assert context.records.get(workflow.id).epoch == 1  # the restore is waited for
+    context.records.update(workflow.id, lambda found: beside(found, lapsed=True))
+    look(recorder, context, redis)
+    assert recorder.sent == [Unit.RESUME]
+
+
+def test_no_step_of_a_plan_that_was_given_up_is_said_to_run(
+    recorder: Recorder, context: Context, redis: FakeRedis
+) -> None:
+    workflow = migration(CHECKPOINT, StepState.RUNNING, lapsed=True)
+    context.records.create(beside(workflow, lapsed=True))
+    look(recorder, context, redis)
+    after = context.records.get(workflow.id)
+    assert after.epoch == 2
+    lost = [after.steps[index].error for index in (CHECKPOINT, RESTORE)]
+    assert [error.type for error in lost if error] == ["LeaseLostError"] * 2
+
+
 def test_a_step_is_tried_again_after_a_pause_and_once(
     recorder: Recorder, context: Context, redis: FakeRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

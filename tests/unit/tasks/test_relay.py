@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -118,6 +119,10 @@ class Relay:
         assert self.ready.wait(PATIENCE_SECONDS)
         restore = self.in_background(CHECKPOINT + 1)
         assert self.source.half_way.wait(PATIENCE_SECONDS)
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while self.look().steps[CHECKPOINT + 1].state is StepState.PENDING:
+            assert time.monotonic() < limit, "the restore does not begin"
+            time.sleep(0.01)
         return checkpoint, restore
 
     def look(self) -> Workflow:

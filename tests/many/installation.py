@@ -1,0 +1,154 @@
+"""One installation on this machine: Redis, a directory as store, workers over fake hosts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from podferry import Client, Settings
+from tests.many.hosts import FakeHosts
+from tests.services import redis_server
+from workers.settings import load_settings
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+LOOK_SECONDS = 0.1
+LEASE_SECONDS = 3
+
+
+@dataclass(kw_only=True)
+class Worker:
+    """A worker that is started again after its end, as systemd would."""
+
+    name: str
+    environment: Mapping[str, str]
+    log: Path
+    restart_at: float | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not killed since."""
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start it, in a process group of its own."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.many.worker"],
+                env={**os.environ, **self.environment},
+                stderr=output,
+                stdout=output,
+                start_new_session=True,
+            )
+        self.restart_at = None
+
+    def kill(self, restart_after: float | None = None) -> None:
+        """Kill all its processes at once; ``restart_due`` starts it again, if it is to."""
+        self._end(signal.SIGKILL)
+        self.restart_at = None if restart_after is None else time.monotonic() + restart_after
+
+    def restart_due(self) -> None:
+        """Start it again if its time has come."""
+        if self.restart_at is not None and time.monotonic() >= self.restart_at:
+            self.start()
+
+    def stop(self) -> None:
+        """End it as its administrator would."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        group = process.pid
+        if number is signal.SIGTERM:
+            process.send_signal(number)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(group, signal.SIGKILL)
+        else:
+            os.killpg(group, number)
+        process.wait()
+
+
+@dataclass(kw_only=True)
+class Installation:
+    """What runs, and a client of it."""
+
+    hosts: FakeHosts
+    client: Client
+    redis_url: str
+    workers: list[Worker] = field(default_factory=list)
+
+    def await_workers(self) -> None:
+        """Return when all of them have told what their hosts hold."""
+        limit = time.monotonic() + START_SECONDS
+        while sum(alive for _, alive in self.client.workers()) < len(self.workers):
+            assert time.monotonic() < limit, self.logs()
+            time.sleep(LOOK_SECONDS)
+        self.client.inventories()
+
+    def logs(self) -> str:
+        """The last lines of every worker."""
+        tails = ((w.name, w.log.read_text().splitlines()[-15:]) for w in self.workers)
+        return "\n".join(f"{name}: {line}" for name, lines in tails for line in lines)
+
+
+@contextmanager
+def installation(
+    directory: Path, hosts: Sequence[str], *, controls: int = 1, password: str = ""
+) -> Iterator[Installation]:
+    """Bring it up; its workers may still be starting."""
+    fake = FakeHosts(directory=directory, names=hosts)
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(password=password))
+        stack.enter_context(fake.serving())
+        environment = _environment(directory, redis.url)
+        settings = _settings(environment)
+        settings.key_ring().create()
+        made = Installation(
+            hosts=fake,
+            client=stack.enter_context(Client(settings)),
+            redis_url=redis.url,
+            workers=[_worker(directory, environment, host, fake.socket(host)) for host in hosts]
+            + [_worker(directory, environment, f"control-{n}", None) for n in range(controls)],
+        )
+        for worker in made.workers:
+            stack.callback(worker.stop)
+            worker.start()
+        yield made
+
+
+def _environment(directory: Path, redis_url: str) -> dict[str, str]:
+    return {
+        "PODFERRY_REDIS_URL": redis_url,
+        "PODFERRY_STORE_URL": f"file://{directory / 'store'}",
+        "PODFERRY_KEY_FILE": str(directory / "keys.json"),
+        "PODFERRY_SPOOL": str(directory / "spool"),
+        "PODFERRY_LEASE_SECONDS": str(LEASE_SECONDS),
+        "PODFERRY_HOST": "",
+        "PODFERRY_FALLBACK": "",
+    }
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    names = ("redis_url", "store_url", "key_file", "spool", "lease_seconds")
+    return load_settings(**{name: environment[f"PODFERRY_{name.upper()}"] for name in names})
+
+
+def _worker(
+    directory: Path, environment: Mapping[str, str], name: str, socket: Path | None
+) -> Worker:
+    own = {"PODFERRY_HOST": name, "PODFERRY_SOCKET": str(socket)} if socket else {}
+    return Worker(
+        name=name, environment={**environment, **own}, log=directory / f"worker-{name}.log"
+    )
