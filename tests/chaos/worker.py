@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from podferry.cli.main import main
-from runtime import CheckpointStream, PodmanRuntime
+from runtime import Canary, CheckpointStream, PodmanRuntime
 from storage import ArchiveStore
 from tasks import step as steps
 from tasks.models import Unit
@@ -110,6 +110,15 @@ def with_breakpoints_at_the_dump() -> None:
     setattr(PodmanRuntime, "checkpoint", stopping)  # noqa: B010 - mypy forbids the assignment
 
 
+def without_canary() -> None:
+    """Prove nothing in the background: where a row takes CRIU away, its move would be refused."""
+
+    def unproven(_runtime: PodmanRuntime) -> Canary:
+        return Canary()
+
+    setattr(PodmanRuntime, "canary", unproven)  # noqa: B010 - mypy forbids the assignment
+
+
 def with_breakpoints_in_steps() -> None:
     """Stop when a step was entered, got the permit, has worked, and was committed."""
     claim, note, commit = steps._claim, Step.note, Step.commit
@@ -148,4 +157,5 @@ if __name__ == "__main__":
             with_breakpoints_in_stream(owner, name, place)
     with_breakpoints_at_the_dump()
     with_breakpoints_in_steps()
+    without_canary()
     main()
