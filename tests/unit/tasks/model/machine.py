@@ -14,7 +14,6 @@ from tasks.models import (
     OnDeadline,
     Options,
     Outcome,
-    State,
     StepState,
     Unit,
     Workflow,

@@ -64,10 +64,12 @@ def test_whatever_goes_wrong_at_whatever_moment(
     ladder: tuple[Fallback, ...], wrong: Wrong, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, actor = 0, None
+    models: list[Model] = []
+    patched(monkeypatch, lambda: models[-1])
     with capture_logs():
         while number == 0 or actor is not None:
             model = Model()
-            patched(monkeypatch, lambda model=model: model)
+            models.append(model)
             try:
                 model.ask(Kind.MIGRATE, "b", Options(fallback=ladder, retries=0), 3600)
                 actor = moment(model, number)

@@ -283,10 +283,10 @@ class _Inline:
     """A thread that has run when it is started."""
 
     def __init__(self, *, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
-        self._run = lambda: target(*args)
+        self._target, self._args = target, args
 
     def start(self) -> None:
-        self._run()
+        self._target(*self._args)
 
     def join(self) -> None:
         return
