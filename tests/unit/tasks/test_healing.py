@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from fakeredis import FakeRedis
 
-from runtime import ContainerState, FakeRuntime, RestoreFailedError
+from runtime import (
+    ContainerState,
+    FakeRuntime,
+    Mount,
+    NetworkAttachment,
+    NetworkSpec,
+    PodSpec,
+    RestoreFailedError,
+    RunSpec,
+)
+from runtime.fake_state import FakeImage
 from tasks import control, locate
 from tasks.context import Context
 from tasks.errors import HostAliveError, InvalidRequestError, UnknownHostError
 from tasks.evictions import Meaning
-from tasks.groups import workload_line
+from tasks.groups import PROJECT_LABEL, workload_line
 from tasks.healing import Healer, Healing, HealState, placed
 from tasks.models import (
+    GroupKind,
     Inventory,
     Kind,
     Options,
@@ -27,7 +39,7 @@ from tasks.models import (
 )
 from tasks.placement import emptiest
 from tasks.registry import Registry
-from tests.unit.tasks.world import World
+from tests.unit.tasks.world import IMAGE, World
 
 CHECKPOINT = "web/20260101T000000Z-000000"
 
@@ -311,3 +323,118 @@ def test_a_heal_that_is_cancelled_ends_so(fleet: Fleet) -> None:
     assert control.call_off(fleet.context.records, begun.workflow_id)
     workflow = fleet.context.records.get(begun.workflow_id)
     assert (workflow.state, workflow.outcome) == (State.ENDED, Outcome.CANCELLED)
+
+
+def project(fleet: Fleet, *names: str, pod: str = "") -> None:
+    """Containers of the compose project (or pod) ``shop`` on host a, which share a volume."""
+    runtime = fleet.hosts["a"]
+    runtime.images[IMAGE.id] = IMAGE
+    if pod:
+        runtime.create_pod(PodSpec(name=pod))
+        runtime.pods[pod].said = {"infra": ""}
+    for name in names:
+        data = Mount(type="volume", source="shop", target="/data")
+        labels = {} if pod else {PROJECT_LABEL: "shop"}
+        spec = RunSpec(name=name, image=IMAGE.names[0], mounts=(data,), labels=labels)
+        made = runtime.run(spec)
+        runtime.containers_by_id[made].pod = pod
+        runtime.start(made)
+
+
+def group_checkpoint(fleet: Fleet, kind: GroupKind, *members: str) -> None:
+    taken = "shop/20260101T000000Z-000000"
+    workflow = new_workflow(
+        Kind.CHECKPOINT, "shop", group=kind, members=members, source="a", checkpoint_id=taken
+    )
+    done = fleet.run(workflow)
+    assert done.outcome is Outcome.CHECKPOINTED, done.reason
+
+
+def running(fleet: Fleet, host: str) -> set[str]:
+    found = fleet.hosts[host].containers_by_id.values()
+    return {c.spec.name for c in found if c.state is ContainerState.RUNNING}
+
+
+def test_a_project_comes_up_as_one(fleet: Fleet) -> None:
+    project(fleet, "api", "db")
+    group_checkpoint(fleet, GroupKind.PROJECT, "api", "db")
+    fleet.dies()
+    (healed,) = fleet.heal()
+    assert (healed.workload, healed.group) == ("shop", GroupKind.PROJECT)
+    assert healed.outcome is Outcome.RESTORED, healed.reason
+    assert running(fleet, healed.target or "") == {"api", "db"}
+    (eviction,) = fleet.context.records.evictions.of("a")
+    assert eviction.parts.containers == ("api", "db")
+
+
+def test_a_project_that_cannot_be_restored_comes_up_cold(fleet: Fleet) -> None:
+    project(fleet, "api", "db")
+    group_checkpoint(fleet, GroupKind.PROJECT, "api", "db")
+    fleet.dies()
+    for host in "bc":
+        fleet.hosts[host].faults["restore"] = [RestoreFailedError("x", "no")]
+    (healed,) = fleet.heal()
+    assert healed.outcome is Outcome.COLD, healed.reason
+    assert running(fleet, "c") == {"api", "db"}
+    assert running(fleet, "b") == set()
+
+
+def test_a_pod_is_never_brought_up_cold(fleet: Fleet) -> None:
+    project(fleet, "api", "db", pod="shop")
+    group_checkpoint(fleet, GroupKind.POD, "api", "db")
+    fleet.dies()
+    for host in "bc":
+        fleet.hosts[host].faults["restore"] = [RestoreFailedError("x", "no")]
+    (failed,) = fleet.heal()
+    assert failed.outcome is Outcome.FAILED
+    assert not any(fleet.hosts[host].pods for host in "bc")
+    (healed,) = fleet.heal()
+    assert healed.outcome is Outcome.RESTORED, healed.reason
+    assert set(fleet.hosts[healed.target or ""].pods) == {"shop"}
+
+
+def test_who_is_not_in_a_project_s_checkpoint_goes_alone(fleet: Fleet) -> None:
+    project(fleet, "api", "db")
+    group_checkpoint(fleet, GroupKind.PROJECT, "api", "db")
+    project(fleet, "job")
+    fleet.dies()
+    found = {item.workload: item for item in fleet.healer.plan("a")}
+    assert found["shop"].state is HealState.PLANNED
+    assert found["job"].reason == "it has no checkpoint in the store"
+
+
+def test_a_pod_without_a_checkpoint_is_told_as_one(fleet: Fleet) -> None:
+    project(fleet, "api", "db", pod="shop")
+    fleet.dies()
+    (item,) = fleet.heal()
+    assert (item.workload, item.group) == ("shop", GroupKind.POD)
+    assert item.containers == ("api", "db")
+    assert not item.healed
+
+
+def test_only_one_that_asked_for_no_address_gets_another(fleet: Fleet) -> None:
+    fleet.hosts["a"].create_network(NetworkSpec(name="net"))
+    fleet.start_web(networks=(NetworkAttachment(name="net", ipv4="10.89.0.9"),))
+    fleet.checkpoint()
+    fleet.dies()
+    (item,) = fleet.healer.plan("a")
+    assert not item.new_address
+
+
+def test_an_image_that_nobody_stored_comes_from_its_registry(fleet: Fleet) -> None:
+    fleet.start_web()
+    fleet.checkpoint()
+    fleet.dies()
+    fleet.context.archives.objects.delete(next(_images(fleet)))
+    (failed,) = fleet.heal()
+    assert failed.outcome is Outcome.FAILED
+    assert "image" in failed.reason
+    for host in "bc":
+        fleet.hosts[host].registry[IMAGE.names[0]] = FakeImage(id=IMAGE.id, names=IMAGE.names)
+    (healed,) = fleet.heal()
+    assert healed.outcome is Outcome.RESTORED, healed.reason
+
+
+def _images(fleet: Fleet) -> Iterator[str]:
+    found = fleet.context.archives.objects.list("images/")
+    return (info.key for info in found if info.key.endswith("manifest.json"))
