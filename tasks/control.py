@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import CancelledError, InvalidRequestError
 from tasks.evictions import Eviction, Meaning
-from tasks.facts import copy_of
 from tasks.ladder import left_behind, resume_steps
 from tasks.models import (
     Outcome,
@@ -115,12 +114,12 @@ def leave_behind(
     whether a workflow works there, and who finds nothing there of these names voids it.
     """
     host = left_behind(workflow, steps, online)
-    if host is not None:
+    if host is not None and workflow.parts is not None:
         eviction = Eviction(
             meaning=Meaning.REMOVE,
             workload=workflow.workload,
             workflow=workflow.id,
-            parts=copy_of(workflow),
+            parts=workflow.parts,
         )
         records.evictions.put(host, eviction)
 
