@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from runtime import (
     EngineUnavailableError,
     FakeRuntime,
     RestartPolicy,
+    RestoreSpec,
     VolumeSpec,
 )
 from runtime.fake_state import FakeContainer
@@ -341,13 +343,19 @@ def test_what_was_called_off_gets_no_permit(
         parts=Parts(containers=("web",), ids=(old.id,)),
     )
     world.context.records.evictions.put("b", stop)
-    exists = world.hosts["c"].volume_exists
+    target = world.hosts["c"]
+    begin, clean = target.restore, target.remove
 
-    def comes_back(name: str) -> bool:
+    def comes_back(chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:
         evictor.look()
-        return exists(name)
+        return begin(chunks, spec, archive=archive)
 
-    monkeypatch.setattr(world.hosts["c"], "volume_exists", comes_back)
+    def looks_again(container: str, *, force: bool = False, volumes: bool = False) -> None:
+        evictor.look()
+        clean(container, force=force, volumes=volumes)
+
+    monkeypatch.setattr(target, "restore", comes_back)
+    monkeypatch.setattr(target, "remove", looks_again)
     ended = world.run(restore)
     assert ended.outcome is Outcome.CANCELLED
     assert ended.permit is None
