@@ -114,7 +114,7 @@ def after_failure(
     if failed.unit in {Unit.RESUME, Unit.DISCARD}:
         return End(
             outcome=Outcome.FAILED,
-            reason=f"{why(workflow)}; the memory is kept on {workflow.source}",
+            reason=f"{why(workflow)}; the memory is kept on {workflow.source}{_may_run(workflow)}",
             next_command=f"podferry resume {workflow.id}",
         )
     return next(_rungs(workflow, failed, ladder_of(workflow, default), online))
@@ -230,12 +230,15 @@ def _healed_cold(workflow: Workflow, online: Collection[str]) -> Iterator[Next]:
 
 
 def _not_healed(workflow: Workflow) -> End:
-    copy = f"; a copy may run on {workflow.permit}" if workflow.permit else ""
     return End(
         outcome=Outcome.CANCELLED if workflow.cancel_requested else Outcome.FAILED,
-        reason=f"{why(workflow)}{copy}",
+        reason=f"{why(workflow)}{_may_run(workflow)}",
         next_command=f"podferry heal {workflow.source}",
     )
+
+
+def _may_run(workflow: Workflow) -> str:
+    return f"; a copy may run on {workflow.permit}" if workflow.permit else ""
 
 
 def left_behind(workflow: Workflow, steps: Steps, online: Collection[str]) -> str | None:
