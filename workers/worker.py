@@ -130,9 +130,7 @@ def _background(
     return found
 
 
-def _heartbeat(
-    registry: Registry, settings: Settings, control: bool, engine: Engine
-) -> Heartbeat:
+def _heartbeat(registry: Registry, settings: Settings, control: bool, engine: Engine) -> Heartbeat:
     info = _info(settings, control)
     if settings.host is None:
         return Heartbeat(registry, info, None)
