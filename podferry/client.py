@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
@@ -26,10 +26,14 @@ from tasks.broker import broker_errors, connect
 from tasks.errors import (
     AmbiguousContainerError,
     InvalidRequestError,
+    NotFencedError,
     WaitTimeoutError,
     WorkflowNotFoundError,
 )
+from tasks.evictions import Meaning
 from tasks.facts import findings_of
+from tasks.fencing import fence
+from tasks.healing import Healer, Healing, HealState
 from tasks.locate import Locator, Place
 from tasks.models import (
     Event,
@@ -258,6 +262,53 @@ class Client:
             checkpoint_id=chosen.id,
         )
         return self._submit(workflow)
+
+    def heal(
+        self,
+        host: str,
+        *,
+        fenced: bool = False,
+        dry_run: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> tuple[Healing, ...]:
+        """Bring what ran on a dead host up elsewhere, from its newest checkpoints, else cold.
+
+        Returns what was begun for each workload, or why not; ``healed`` waits for the ends. The
+        host must be off: the configured fence command says so, or with ``fenced`` the caller. With
+        ``dry_run`` nothing is begun, and neither is needed. Raises UnknownHostError,
+        HostAliveError, NotFencedError, FenceFailedError, NoControlWorkerError, InvalidRequestError
+        when it is not known what ran there, StorageError.
+        """
+        healer = Healer(self._records, self._registry, self._archives)
+        self._registry.require_silent(host)
+        if not (dry_run or fenced or self._settings.fence_command):
+            raise NotFencedError(host)
+        plan = healer.plan(host)
+        if dry_run or not any(item.state is HealState.PLANNED for item in plan):
+            return plan
+        self._registry.require_control()
+        if not fenced:
+            seconds = self._settings.fence_seconds
+            fence(host, self._settings.fence_command, timeout_seconds=seconds)
+        return healer.begin(host, plan, deadline_seconds=self._deadline(deadline_seconds))
+
+    def healed(self, begun: Iterable[Healing]) -> tuple[Healing, ...]:
+        """Wait for the ends of what ``heal`` has begun."""
+        return tuple(i.ended(self.wait(i.workflow_id)) if i.workflow_id else i for i in begun)
+
+    def release(self, host: str, workload: str) -> None:
+        """Let a workload's old copy run again on its host, after it was brought up elsewhere.
+
+        Its restart policy stays off. Raises InvalidRequestError when there is none.
+        """
+        found = (e for e in self._records.evictions.of(host) if e.meaning is Meaning.STOP)
+        gone = [
+            self._records.evictions.change(host, e, None) for e in found if e.workload == workload
+        ]
+        if not any(gone):
+            raise InvalidRequestError(
+                f"no old copy of {workload!r} is kept from running on {host!r}"
+            )
 
     def build(
         self,

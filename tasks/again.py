@@ -25,6 +25,11 @@ def require_retryable(workflow: Workflow) -> None:
         raise InvalidRequestError(
             f"workflow {workflow.id} has not ended; see: podferry watch {workflow.id}"
         )
+    if workflow.options.heal:
+        raise InvalidRequestError(
+            f"workflow {workflow.id} healed a dead host, which first has to be off: "
+            f"podferry heal {workflow.source}"
+        )
     if workflow.outcome in AS_ASKED:
         raise InvalidRequestError(
             f"workflow {workflow.id} ended as asked ({workflow.outcome}); "

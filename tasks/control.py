@@ -9,7 +9,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tasks.errors import CancelledError, InvalidRequestError
-from tasks.ladder import resume_steps
+from tasks.evictions import Eviction, Meaning
+from tasks.ladder import left_behind, resume_steps
 from tasks.models import (
     Outcome,
     State,
@@ -19,7 +20,7 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.plans import arrived, end, planned
+from tasks.plans import Steps, arrived, end, planned
 
 if TYPE_CHECKING:
     from tasks.records import Records
@@ -29,25 +30,43 @@ GOING_BACK = {Unit.DISCARD, Unit.RESUME}
 
 def cancel(records: Records, workflow_id: str) -> Workflow:
     """Ask the running step to stop; fail it ourselves when nobody holds it."""
+    return records.update(workflow_id, _cancelled, ring=True)
+
+
+def call_off(records: Records, workflow_id: str) -> bool:
+    """Cancel what has no permit to run a copy yet; whether there was none.
+
+    From then on it gets none.
+    """
 
     def change(workflow: Workflow) -> Workflow:
-        if workflow.state is State.ENDED:
-            raise InvalidRequestError(f"workflow {workflow_id} has ended: {workflow.outcome}")
-        if workflow.state is State.QUEUED:
-            return end(workflow, Outcome.CANCELLED, str(CancelledError()))
-        index, step = _current(workflow)
-        if (step is not None and step.unit is Unit.FINISH) or arrived(workflow, workflow.epoch):
-            raise InvalidRequestError(
-                f"workflow {workflow_id} is past its commit point: the workload runs on "
-                f"{workflow.target}"
-            )
-        asked = workflow.model_copy(update={"cancel_requested": True})
-        if step is None or step.unit in GOING_BACK or step.live or step.state is StepState.FAILED:
-            return asked
-        cancelled = StepError(type=CancelledError.__name__, message=str(CancelledError()))
-        return asked.with_step(index, step.failed(cancelled))
+        if workflow.permit is not None:
+            raise InvalidRequestError(f"workflow {workflow_id} may run on {workflow.permit}")
+        return _cancelled(workflow)
 
-    return records.update(workflow_id, change, ring=True)
+    try:
+        records.update(workflow_id, change, ring=True)
+    except InvalidRequestError:
+        return False
+    return True
+
+
+def _cancelled(workflow: Workflow) -> Workflow:
+    if workflow.state is State.ENDED:
+        raise InvalidRequestError(f"workflow {workflow.id} has ended: {workflow.outcome}")
+    if workflow.state is State.QUEUED:
+        return end(workflow, Outcome.CANCELLED, str(CancelledError()))
+    index, step = _current(workflow)
+    if (step is not None and step.unit is Unit.FINISH) or arrived(workflow, workflow.epoch):
+        raise InvalidRequestError(
+            f"workflow {workflow.id} is past its commit point: the workload runs on "
+            f"{workflow.target}"
+        )
+    asked = workflow.model_copy(update={"cancel_requested": True})
+    if step is None or step.unit in GOING_BACK or step.live or step.state is StepState.FAILED:
+        return asked
+    cancelled = StepError(type=CancelledError.__name__, message=str(CancelledError()))
+    return asked.with_step(index, step.failed(cancelled))
 
 
 def resume(records: Records, workflow_id: str, online: Collection[str]) -> Workflow:
@@ -62,12 +81,47 @@ def resume(records: Records, workflow_id: str, online: Collection[str]) -> Workf
                 f"workflow {workflow_id} left nothing to resume "
                 f"(state {workflow.state}, outcome {workflow.outcome or 'none yet'})"
             )
+        healed = healed_by(records, workflow)
+        if healed:
+            raise InvalidRequestError(
+                f"{workflow.workload!r} was brought up elsewhere when {workflow.source!r} was "
+                f"dead; see: podferry status {healed}"
+            )
         reopened = workflow.model_copy(
             update={"outcome": None, "ended": None, "reason": "", "next_command": ""}
         )
-        return planned(reopened, resume_steps(workflow, online))
+        steps = resume_steps(workflow, online)
+        leave_behind(records, workflow, steps, online)
+        return planned(reopened, steps)
 
     return records.update(workflow_id, change, ring=True)
+
+
+def healed_by(records: Records, workflow: Workflow) -> str:
+    """The workflow for which this one's copy on its source must not run any more, if any."""
+    found = records.evictions.of(workflow.source or "")
+    stopped = (e for e in found if e.meaning is Meaning.STOP)
+    names = set(workflow.containers)
+    return next((e.workflow for e in stopped if names & set(e.parts.containers)), "")
+
+
+def leave_behind(
+    records: Records, workflow: Workflow, steps: Steps, online: Collection[str]
+) -> None:
+    """Have an offline host remove what may be there, if a plan of these steps passes it over.
+
+    It is said before the plan is made. One that is then not made does no harm: the host asks
+    whether a workflow works there, and who finds nothing there of these names voids it.
+    """
+    host = left_behind(workflow, steps, online)
+    if host is not None and workflow.parts is not None:
+        eviction = Eviction(
+            meaning=Meaning.REMOVE,
+            workload=workflow.workload,
+            workflow=workflow.id,
+            parts=workflow.parts,
+        )
+        records.evictions.put(host, eviction)
 
 
 def _current(workflow: Workflow) -> tuple[int, Step | None]:

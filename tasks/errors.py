@@ -54,6 +54,49 @@ class HostOfflineError(TasksError):
         )
 
 
+class HostAliveError(TasksError):
+    """The host's worker sends heartbeats: what runs there cannot be brought up elsewhere."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return (
+            f"host {self.host!r} is alive: its worker sends heartbeats; "
+            f"move what runs there with: podferry migrate NAME --to HOST"
+        )
+
+
+class NotFencedError(TasksError):
+    """Nothing but a missing heartbeat says that the host is off."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return (
+            f"host {self.host!r} sends no heartbeat, but its containers may run on: set "
+            "PODFERRY_FENCE_COMMAND to a command that switches a machine off, or make sure that "
+            f"it is off and type: podferry heal {self.host} --fenced"
+        )
+
+
+class FenceFailedError(TasksError):
+    """The fence command did not say that the host is off."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the fence command did not switch {self.host!r} off: {self.reason}; nothing was healed"
+        )
+
+
 class NoControlWorkerError(TasksError):
     """Nothing would take a workflow from the control queue."""
 

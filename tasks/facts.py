@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from runtime import ContainerFacts, Finding, HostFacts, PodInfo, RestartPolicy, Severity
 from tasks.errors import InvalidRequestError
-from tasks.models import Fallback, Model, Unit, Workflow
+from tasks.models import Fallback, Model, Parts, Unit, Workflow
 
 
 class MemberFacts(Model):
@@ -95,6 +95,18 @@ def source_facts(workflow: Workflow) -> SourceFacts:
     if described is None:
         raise InvalidRequestError(f"workflow {workflow.id} never described its containers")
     return SourceFacts.model_validate(described.result)
+
+
+def copy_of(workflow: Workflow) -> Parts:
+    """What a copy of the workload is made of, where parts of one may be."""
+    if workflow.parts is not None:
+        return workflow.parts
+    source = source_facts(workflow)
+    return Parts(
+        containers=tuple(member.name for member in source.members),
+        volumes=source.volumes,
+        pod=source.pod.name if source.pod else "",
+    )
 
 
 def target_check(workflow: Workflow) -> TargetCheck:

@@ -107,12 +107,14 @@ def after_failure(
         return _left_over(workflow, failed)
     if arrived(workflow, failed.epoch):
         return Next(steps=((Unit.FINISH, workflow.source or ""),))
+    if workflow.kind is Kind.RESTORE and workflow.options.heal:
+        return next(_heal_rungs(workflow, failed, online), _not_healed(workflow))
     if workflow.kind not in {Kind.MIGRATE, Kind.CHECKPOINT} or not workflow.source_stopped:
         return _before_the_stop(workflow)
     if failed.unit in {Unit.RESUME, Unit.DISCARD}:
         return End(
             outcome=Outcome.FAILED,
-            reason=f"{why(workflow)}; the memory is kept on {workflow.source}",
+            reason=f"{why(workflow)}; the memory is kept on {workflow.source}{_may_run(workflow)}",
             next_command=f"podferry resume {workflow.id}",
         )
     return next(_rungs(workflow, failed, ladder_of(workflow, default), online))
@@ -196,6 +198,57 @@ def _cold(workflow: Workflow, online: Collection[str]) -> Iterator[Next]:
         return
     up: Steps = ((Unit.UP, fit.host), (Unit.FINISH, workflow.source or ""))
     yield Next(steps=(*_cleaned(workflow, fit.host, online), *up), target=fit.host)
+
+
+def _heal_rungs(workflow: Workflow, failed: Step, online: Sequence[str]) -> Iterator[Next]:
+    """Of a workload whose host is dead: another host, then cold, then at least no copy is left."""
+    late = failed.error is not None and failed.error.type == DeadlineError.__name__
+    if failed.unit is Unit.DISCARD:
+        return
+    if not (late or workflow.cancel_requested):
+        if failed.unit is not Unit.UP:
+            yield from _restored_elsewhere(workflow, online)
+        yield from _healed_cold(workflow, online)
+    if workflow.touched in online or workflow.permit:
+        yield Next(steps=((Unit.DISCARD, workflow.touched or ""),))
+
+
+def _restored_elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
+    tried = {step.host for step in workflow.steps if step.unit is not Unit.DISCARD}
+    for host in (host for host in online if host not in tried | {workflow.source}):
+        restore: Steps = ((Unit.PULL_IMAGE, host), (Unit.RESTORE, host))
+        yield Next(steps=(*_cleaned(workflow, host, online), *restore), target=host)
+
+
+def _healed_cold(workflow: Workflow, online: Collection[str]) -> Iterator[Next]:
+    """A cold start on the host that last had the image; never into a pod, and once only."""
+    fit = [s.host for s in workflow.steps if s.unit is Unit.PULL_IMAGE and s.result]
+    tried = any(step.unit is Unit.UP for step in workflow.steps)
+    pod = workflow.group is GroupKind.POD or (workflow.parts is not None and workflow.parts.pod)
+    for host in [host for host in reversed(fit) if host in online and not tried and not pod][:1]:
+        yield Next(steps=(*_cleaned(workflow, host, online), (Unit.UP, host)), target=host)
+
+
+def _not_healed(workflow: Workflow) -> End:
+    return End(
+        outcome=Outcome.CANCELLED if workflow.cancel_requested else Outcome.FAILED,
+        reason=f"{why(workflow)}{_may_run(workflow)}",
+        next_command=f"podferry heal {workflow.source}",
+    )
+
+
+def _may_run(workflow: Workflow) -> str:
+    return f"; a copy may run on {workflow.permit}" if workflow.permit else ""
+
+
+def left_behind(workflow: Workflow, steps: Steps, online: Collection[str]) -> str | None:
+    """The host where parts of a copy may stay, for it is offline and ``steps`` pass it over.
+
+    None of that can run: the host got no permit.
+    """
+    touched = workflow.touched
+    passed_over = touched is not None and touched not in {host for _, host in steps}
+    return touched if passed_over and touched not in {*online, workflow.permit} else None
 
 
 def _cleaned(workflow: Workflow, next_host: str, online: Collection[str]) -> Steps:

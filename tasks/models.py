@@ -202,6 +202,16 @@ class Options(Model):
     ignore_static_ip: bool = False  # restore: let the target give new addresses
     canary: bool = False  # preflight: prove CRIU on both hosts now, whatever is known of it
     up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
+    heal: bool = False  # restore: of what ran on a dead host; elsewhere, then cold, if it fails
+
+
+class Parts(Model):
+    """What a copy of a workload consists of on a host."""
+
+    containers: tuple[str, ...] = ()  # their names
+    ids: tuple[str, ...] = ()  # their ids; none, where the engine is to choose them
+    volumes: tuple[str, ...] = ()
+    pod: str = ""
 
 
 class Workflow(Model):
@@ -227,6 +237,7 @@ class Workflow(Model):
     cancel_requested: bool = False
     source_stopped: bool = False  # set before the source is stopped, so true errs on the safe side
     touched: HostName | None = None  # where parts of a copy may be; set before, reset after
+    parts: Parts | None = None  # what these are
     permit: HostName | None = None  # where a copy may run besides the source; likewise
     planned: AwareDatetime | None = None  # when the newest plan was made, or its pause ended
     not_before: AwareDatetime | None = None  # when the newest plan begins, if it waits for that
@@ -362,6 +373,7 @@ class WorkerInfo(Model):
     pid: int
     engine: str = ""  # "podman 5.4.2"; empty while the socket does not answer
     seen: AwareDatetime = Field(default_factory=now)
+    left: bool = False  # it was told to stop, and said farewell
 
 
 class HostStatus(Model):
@@ -374,3 +386,5 @@ class HostStatus(Model):
     seen: AwareDatetime
     error: str = ""
     canary: Canary = Canary()
+    left: bool = False  # offline because its worker was told to stop
+    old_copies: tuple[str, ...] = ()  # stopped here, for they were brought up elsewhere

@@ -89,6 +89,10 @@ def outcome_of(workflow: Workflow) -> Outcome:
         return Outcome.RESUMED if last.result.get("memory_kept") else Outcome.COLD
     if workflow.kind is Kind.MIGRATE:
         return Outcome.COLD if workflow.done(Unit.UP) else Outcome.MOVED
+    if last.unit is Unit.DISCARD:  # a heal that came to nothing, and left nothing
+        return Outcome.CANCELLED if workflow.cancel_requested else Outcome.FAILED
+    if last.unit is Unit.UP and workflow.kind is Kind.RESTORE:
+        return Outcome.COLD
     return {
         Kind.CHECKPOINT: Outcome.CHECKPOINTED,
         Kind.RESTORE: Outcome.RESTORED,

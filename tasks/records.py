@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, cast
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from redis.exceptions import WatchError
 
 from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
+from tasks.evictions import Evictions
 from tasks.lists import RECENT, cut, enter, host_list, lists_of, workload_list
 from tasks.models import Event, Outcome, State, Workflow
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 KEEP_RECORDS = timedelta(days=30)
 # A request may hold secrets: one that failed is kept just long enough to be made again.
 KEEP_PAYLOAD = timedelta(hours=1)
+# A dead host that comes back is told by it what to stop.
+KEEP_HEALED = timedelta(days=365)
 EVENTS_MAX = 10_000
 PAGE = 50
 WORKLOAD = "podferry:workload:"
@@ -47,6 +50,11 @@ class Records:
     def __init__(self, redis: Redis, *, keep: timedelta = KEEP_RECORDS) -> None:
         self._redis = redis
         self._keep = keep
+
+    @property
+    def evictions(self) -> Evictions:
+        """What must not stay, or not run, on which host."""
+        return Evictions(self._redis)
 
     def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
         """Write a new record, take its containers, ring. Raises WorkloadBusyError."""
@@ -98,7 +106,8 @@ class Records:
                     _require_free(new, holders)
                 held = [key for key, holder in holders.items() if holder == new.id]
                 pipe.multi()
-                pipe.set(_key(new.id), new.model_dump_json(), ex=self._keep if ends else None)
+                keep = max(self._keep, KEEP_HEALED) if new.options.heal else self._keep
+                pipe.set(_key(new.id), new.model_dump_json(), ex=keep if ends else None)
                 if not ends:
                     pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
                 if ends != (old.state is State.ENDED):
@@ -118,6 +127,13 @@ class Records:
         """The next workflow that a control worker was rung for; None when the wait is over."""
         answer = cast("tuple[bytes, bytes] | None", self._redis.blpop([BELL], wait_seconds))
         return answer[1].decode() if answer else None
+
+    def holders(self, containers: Collection[str]) -> dict[str, str]:
+        """The unfinished workflows that have these containers, by container."""
+        keys = [f"{WORKLOAD}{container}" for container in containers]
+        values = cast("list[bytes | None]", self._redis.mget(keys) if keys else [])
+        held = zip(containers, values, strict=True)
+        return {name: value.decode() for name, value in held if value is not None}
 
     def recent(
         self,

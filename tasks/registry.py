@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, cast
 from runtime import Canary
 from tasks.errors import (
     AmbiguousContainerError,
+    HostAliveError,
     HostOfflineError,
     NoControlWorkerError,
     UnknownContainerError,
     UnknownHostError,
 )
-from tasks.models import HostStatus, Inventory, WorkerInfo, WorkloadLine
+from tasks.evictions import Evictions
+from tasks.models import HostStatus, Inventory, WorkerInfo, WorkloadLine, now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ HEARTBEAT_SECONDS = 2.0
 OFFLINE_SECONDS = 10
 WORKERS = "podferry:workers"
 INVENTORIES = "podferry:inventories"
+RAN = "podferry:ran"
 CANARIES = "podferry:canaries"
 RATES = "podferry:rates"
 
@@ -30,9 +33,10 @@ RATES = "podferry:rates"
 class Registry:
     """Workers and inventories.
 
-    Keys: ``podferry:workers``, ``podferry:inventories``, ``podferry:canaries``, ``podferry:rates``
-    (hashes, kept), and ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat
-    stops: a worker that is killed sends no farewell.
+    Keys: ``podferry:workers``, ``podferry:inventories``, ``podferry:ran`` (the last inventories
+    that an engine answered for), ``podferry:canaries``, ``podferry:rates`` (hashes, kept), and
+    ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat stops: a worker
+    that is killed sends no farewell.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -47,11 +51,23 @@ class Registry:
 
     def leave(self, info: WorkerInfo) -> None:
         """Say that a worker stops; its host stays known."""
-        self._redis.delete(f"podferry:alive:{info.id}")
+        farewell = info.model_copy(update={"left": True, "seen": now()})
+        with self._redis.pipeline() as pipe:
+            pipe.hset(WORKERS, info.id, farewell.model_dump_json())
+            pipe.delete(f"podferry:alive:{info.id}")
+            pipe.execute()
 
     def report(self, inventory: Inventory) -> None:
         """Say what a host holds."""
-        self._redis.hset(INVENTORIES, inventory.host, inventory.model_dump_json())
+        with self._redis.pipeline() as pipe:
+            for key in (INVENTORIES, *(() if inventory.error else (RAN,))):
+                pipe.hset(key, inventory.host, inventory.model_dump_json())
+            pipe.execute()
+
+    def ran(self, host: str) -> Inventory | None:
+        """What a host held when its engine last answered; None when it never did."""
+        value = cast("bytes | None", self._redis.hget(RAN, host))
+        return None if value is None else Inventory.model_validate_json(value)
 
     def report_canary(self, host: str, canary: Canary) -> None:
         """Say whether CRIU works on a host."""
@@ -93,9 +109,11 @@ class Registry:
 
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen, by name."""
-        inventories = self.inventories()
+        inventories, evictions = self.inventories(), Evictions(self._redis)
         return [
-            _status(info, online, inventories.get(info.host), self.canary(info.host))
+            _status(info, online, inventories.get(info.host), self.canary(info.host)).model_copy(
+                update={"left": info.left and not online, "old_copies": evictions.kept(info.host)}
+            )
             for info, online in sorted(self.workers().values(), key=lambda w: w[0].host or "")
             if info.host is not None
         ]
@@ -111,6 +129,15 @@ class Registry:
             raise UnknownHostError(host, sorted(known))
         if not known[host].online:
             raise HostOfflineError(host)
+        return known[host]
+
+    def require_silent(self, host: str) -> HostStatus:
+        """The status of a host that sends no heartbeat. Raises UnknownHostError, HostAliveError."""
+        known = {status.host: status for status in self.hosts()}
+        if host not in known:
+            raise UnknownHostError(host, sorted(known))
+        if known[host].online:
+            raise HostAliveError(host)
         return known[host]
 
     def require_control(self) -> None:

@@ -30,6 +30,7 @@ from tasks.errors import (
 from tasks.models import (
     Event,
     EventType,
+    Parts,
     State,
     StepError,
     StepState,
@@ -160,11 +161,16 @@ class Step:
         while any(step.live for step in self.look().steps[: self._index]):
             time.sleep(LOOK_SECONDS)
 
-    def note(self, **fields: bool | str | tuple[str, ...] | None) -> None:
-        """Change top-level fields of the record, and renew the lease, while the step is ours."""
+    def note(self, **fields: bool | str | tuple[str, ...] | Parts | None) -> None:
+        """Change top-level fields of the record, and renew the lease, while the step is ours.
+
+        A workflow that was cancelled is given no permit any more.
+        """
 
         def change(workflow: Workflow) -> Workflow:
             held = self._mine(workflow)
+            if fields.get("permit") and workflow.cancel_requested:
+                raise CancelledError
             lease = now() + timedelta(seconds=self.context.lease_seconds)
             renewed = held.model_copy(update={"lease_until": lease})
             return workflow.model_copy(update=fields).with_step(self._index, renewed)

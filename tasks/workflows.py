@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import structlog
 from celery import chain, signature
 
+from tasks.control import leave_behind
 from tasks.errors import LeaseLostError, SupersededError
 from tasks.ladder import End, Next, after_failure
 from tasks.models import (
     Event,
     EventType,
+    Kind,
     OnDeadline,
     State,
     Step,
@@ -87,6 +89,10 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
         online = workflow.hosts if alive is None else alive
         taken[:] = [after_failure(workflow, default=context.fallback, online=online)]
         step = taken[0]
+        if isinstance(step, Next):
+            leave_behind(context.records, workflow, step.steps, online)
+        elif workflow.kind is Kind.RESTORE:
+            leave_behind(context.records, workflow, (), online)
         if isinstance(step, End):
             return end(workflow, step.outcome, step.reason, step.next_command)
         fields = {

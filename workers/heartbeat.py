@@ -1,11 +1,13 @@
 """Tell the registry that this worker lives and what its host holds.
 
 Two threads, because a listing blocks for as long as the engine holds a container's lock (from a
-dump to the end of its archive), and a heartbeat must not.
+dump to the end of its archive), and a heartbeat must not. What must not stay or run on the host
+goes before it is listed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from redis.exceptions import RedisError
@@ -23,9 +25,15 @@ class Heartbeat:
     """The signs of life of one worker, from ``start`` to ``stop``."""
 
     def __init__(
-        self, registry: Registry, info: WorkerInfo, runtime: CheckpointRuntime | None
+        self,
+        registry: Registry,
+        info: WorkerInfo,
+        runtime: CheckpointRuntime | None,
+        *,
+        evict: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
+        self._evict = evict
         self._info = info
         self._runtime = runtime
         self._engine = ""
@@ -53,6 +61,7 @@ class Heartbeat:
         if self._runtime is None or self._info.host is None:
             return
         try:
+            self._evict()
             if not self._engine:
                 found = self._runtime.capabilities()
                 self._engine = f"{found.engine} {found.version}"

@@ -143,6 +143,18 @@ class Settings(BaseSettings):
         default=ORPHAN_GRACE,
         description="Age from which orphans are removed; longer than any upload takes",
     )
+    fence_command: str = Field(
+        default=UNSET,
+        description="Switches a machine off that is named as its last argument; exit code 0: it is",
+    )
+    fence_seconds: float = Field(
+        default=60.0, gt=0, description="How long the fence command may take"
+    )
+    heal_after: Annotated[timedelta | None, _read(parse_duration)] = Field(
+        default=None,
+        ge=timedelta(seconds=30),
+        description="When the control workers heal a host whose heartbeat stopped, such as 5m",
+    )
     full_every: int = Field(
         default=8,
         ge=1,

@@ -14,17 +14,19 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready, worker_shutdown
 
-from runtime import CheckpointRuntime, PodmanRuntime
+from runtime import CheckpointRuntime, EngineUnavailableError, PodmanRuntime
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
 from tasks.context import Context
 from tasks.errors import InvalidRequestError
+from tasks.evicting import Evictor
 from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry
 from workers.allocator import give_large_blocks_back
 from workers.canary import canary_watch
+from workers.healing import heal_timer
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
 from workers.reconciling import bell, reconcile_timer
@@ -47,6 +49,8 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
     """
     if settings.host is None and not control:
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
+    if control and settings.heal_after is not None and not settings.fence_command:
+        raise InvalidRequestError("PODFERRY_HEAL_AFTER needs PODFERRY_FENCE_COMMAND")
     configure_logging(settings.log_level)
     give_large_blocks_back()
     redis = connect(settings.redis_url)
@@ -68,7 +72,22 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
         orphan_grace=settings.retention_grace,
     )
     app = make_app(settings.redis_url, context)
+    evict_first(settings, engine)
     return _serve(app, settings, control, _background(app, context, settings, control, engine))
+
+
+def evict_first(settings: Settings, engine: Engine = PodmanRuntime) -> None:
+    """Before the worker takes work: what must not stay or run here goes, if the engine answers."""
+    if settings.host is not None:
+        try:
+            _evictor(settings, settings.host, engine).look()
+        except EngineUnavailableError as error:
+            log.warning("nothing is evicted before the engine answers", reason=str(error))
+
+
+def _evictor(settings: Settings, host: str, engine: Engine) -> Evictor:
+    records = Records(connect(settings.redis_url), keep=settings.keep_records)
+    return Evictor(records, host, engine(settings.socket))
 
 
 def make_keys(settings: Settings) -> None:
@@ -87,8 +106,7 @@ def _background(
 ) -> list[Job]:
     """What the worker does beside its units, with connections of its own."""
     registry = Registry(connect(settings.redis_url))
-    runtime = engine(settings.socket) if settings.host else None
-    found: list[Job] = [Heartbeat(registry, _info(settings, control), runtime)]
+    found: list[Job] = [_heartbeat(registry, settings, control, engine)]
     if control:
         redis = connect(settings.redis_url)
         own = replace(context, records=Records(redis, keep=settings.keep_records))
@@ -97,6 +115,8 @@ def _background(
         found.append(bell(app, replace(context, records=records)))
         seconds = settings.deadline_seconds
         found.append(schedule_timer(connect(settings.redis_url), deadline_seconds=seconds))
+        if settings.heal_after is not None:
+            found.append(heal_timer(connect(settings.redis_url), settings, settings.heal_after))
         if settings.retention_every is not None:
             found.append(retention_timer(app, redis, every=settings.retention_every))
     if settings.host is not None:
@@ -108,6 +128,14 @@ def _background(
         )
         found.append(watch)
     return found
+
+
+def _heartbeat(registry: Registry, settings: Settings, control: bool, engine: Engine) -> Heartbeat:
+    info = _info(settings, control)
+    if settings.host is None:
+        return Heartbeat(registry, info, None)
+    evict = _evictor(settings, settings.host, engine).look
+    return Heartbeat(registry, info, engine(settings.socket), evict=evict)
 
 
 def _serve(app: Celery, settings: Settings, control: bool, background: list[Job]) -> int:

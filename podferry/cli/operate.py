@@ -100,6 +100,10 @@ def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> Non
         for h in found
     ]
     print_table("", ("host", "state", "engine", "criu", "containers", "last seen"), rows)
+    for h in found:
+        if h.old_copies:
+            names = ", ".join(h.old_copies)
+            typer.echo(f"{h.host}: brought up elsewhere, old copies kept stopped: {names}")
 
 
 def workers(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:

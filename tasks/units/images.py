@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime import ImageNotFoundError
+from runtime import CheckpointRuntime, ImageNotFoundError, PullFailedError
 from tasks.facts import MemberFacts, source_facts, target_check
 from tasks.models import Kind
 from tasks.step import Result, Step
@@ -30,18 +30,29 @@ def pull_image(step: Step) -> Result:
 def load_image(step: Step, name: str, image_id: str) -> int:
     """Make an image present under its name; return the bytes that came for it from the store.
 
+    A checkpoint's image that its source could have pulled again is not in the store: it is pulled.
     Raises ImageNotFoundError when nobody has it.
     """
     runtime = engine(step)
     if image_present(runtime, name, image_id):
         return 0
     stored = step.context.archives.image(image_id)
-    if stored is None:
+    if stored is None and step.workflow.kind is not Kind.RESTORE:
         raise ImageNotFoundError(name)
-    runtime.load_image(step.read(stored.archive))
+    if stored is None:
+        _pull(runtime, name)
+    else:
+        runtime.load_image(step.read(stored.archive))
     if not image_present(runtime, name, image_id):
         raise ImageNotFoundError(f"{name} ({image_id[:12]})")
-    return stored.archive.size
+    return stored.archive.size if stored else 0
+
+
+def _pull(runtime: CheckpointRuntime, name: str) -> None:
+    try:
+        runtime.pull(name)
+    except PullFailedError as error:
+        raise ImageNotFoundError(name) from error
 
 
 def _pushed(step: Step, member: MemberFacts) -> int:

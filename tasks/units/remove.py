@@ -14,7 +14,7 @@ from runtime import (
     RuntimeEngineError,
 )
 from tasks.errors import NotMovableError
-from tasks.facts import SourceFacts, source_facts
+from tasks.facts import SourceFacts, copy_of, source_facts
 from tasks.groups import PROJECT_LABEL
 from tasks.models import GroupKind, Workflow
 from tasks.step import Result, Step
@@ -45,13 +45,12 @@ def finish(step: Step) -> Result:
 
 
 def discard(step: Step) -> Result:
-    """Make sure that the target holds no copy, so that the source's may run again."""
-    runtime, source = engine(step), source_facts(step.workflow)
+    """Make sure that the target holds no copy, so that another may run."""
+    runtime, parts = engine(step), copy_of(step.workflow)
 
     def remove() -> None:
         step.fence()
-        names = [member.name for member in source.members]
-        remove_copies(runtime, names, source.volumes, pod=_pod(source))
+        remove_copies(runtime, parts.containers, parts.volumes, pod=parts.pod)
 
     _tries()(remove)
     step.note(touched=None, permit=None)

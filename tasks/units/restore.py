@@ -41,7 +41,7 @@ def restore(step: Step) -> Result:
     names, volumes = [draft.workload for draft in drafts], volumes_of(drafts)
     if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
         _discard_old(step, runtime, drafts, pod_name)
-    take_target(step, runtime, names, volumes, pod=pod_name)
+    take_target(step, runtime, names, volumes, pod=pod_name, ids=_ids(drafts))
     try:
         with leaving_nothing(step, runtime, names, volumes, pod=pod_name):
             with made_and_held(runtime, pod):
@@ -99,6 +99,12 @@ def _options(workflow: Workflow, manifest: CheckpointDraft, pod: PodSpec | None)
         ignore_volumes=bool(manifest.shared_volumes) and not manifest.volumes,
         pod=pod.name if pod else "",
     )
+
+
+def _ids(found: Sequence[CheckpointDraft]) -> tuple[str, ...]:
+    """The ids that a restore will give them; none, where a new name has it choose new ones."""
+    renamed = any(m.imported and m.imported.container != m.workload for m in found)
+    return () if renamed else tuple(manifest.container_id for manifest in found)
 
 
 def _require_whole(workflow: Workflow, found: Sequence[CheckpointDraft]) -> None:

@@ -14,6 +14,7 @@ from runtime import (
     RuntimeEngineError,
     VolumeExistsError,
 )
+from tasks.models import Parts
 from tasks.step import Step
 from tasks.units.engine import lookup, remove_copies
 
@@ -27,16 +28,20 @@ def take_target(
     volumes: Sequence[str],
     *,
     pod: str = "",
+    ids: Sequence[str] = (),
 ) -> None:
     """Make sure that this host has nothing of these names, then mark it as touched.
 
     Before the mark anything there belongs to someone else and is refused; after it, whatever is
-    there is a leftover of this workflow's earlier try and is removed. Raises
-    ContainerExistsError, PodExistsError, VolumeExistsError.
+    there is a leftover of this workflow's earlier try and is removed. What was to be evicted under
+    these names is gone then. Raises ContainerExistsError, PodExistsError, VolumeExistsError.
     """
-    if step.workflow.touched == step.record.host:
-        step.fence()
+    parts = Parts(containers=tuple(names), ids=tuple(ids), volumes=tuple(volumes), pod=pod)
+    host, evictions = step.record.host, step.context.records.evictions
+    if step.workflow.touched == host:
+        step.note(parts=parts)
         remove_copies(runtime, names, volumes, pod=pod)
+        evictions.void(host, parts)
         return
     if pod and runtime.pod_exists(pod):
         raise PodExistsError(pod)
@@ -46,7 +51,8 @@ def take_target(
     for volume in volumes:
         if runtime.volume_exists(volume):
             raise VolumeExistsError(volume)
-    step.note(touched=step.record.host)
+    step.note(touched=host, parts=parts)
+    evictions.void(host, parts)
 
 
 @contextmanager

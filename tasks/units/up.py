@@ -24,12 +24,13 @@ from runtime import (
     UnsupportedOptionError,
 )
 from storage import CheckpointManifest, StoreUnavailableError
-from tasks.errors import UnhealthyError
-from tasks.models import Kind
+from tasks.errors import InvalidRequestError, UnhealthyError
+from tasks.models import Kind, Parts
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check, lookup, wait_healthy
 from tasks.units.images import load_image
 from tasks.units.members import manifests, volumes_of
+from tasks.units.pods import wanted_pod
 from tasks.units.streams import IteratorFile, pieces
 from tasks.units.surroundings import ensure_networks, ensure_volumes
 from tasks.units.target import leaving_nothing, take_target
@@ -55,7 +56,7 @@ def up(step: Step) -> Result:
         before_sleep=told,
         reraise=True,
     )
-    containers = tries(_up_from_archive if step.workflow.kind is Kind.MIGRATE else _up_new, step)
+    containers = tries(_up_new if step.workflow.kind is Kind.UP else _up_from_archive, step)
     return {
         "container_ids": list(containers),
         "attempts": tries.statistics.get("attempt_number", 1),
@@ -65,6 +66,9 @@ def up(step: Step) -> Result:
 def _up_from_archive(step: Step) -> list[str]:
     runtime = engine(step)
     runtime.ping()
+    pod = wanted_pod(step)
+    if pod is not None:
+        raise InvalidRequestError(f"nothing is started cold into a pod ({pod.spec.name!r})")
     found = manifests(step)
     names, volumes = [manifest.workload for manifest in found], volumes_of(found)
     take_target(step, runtime, names, volumes)
@@ -95,6 +99,9 @@ def _up_new(step: Step) -> list[str]:
     ensure_networks(runtime, spec)
     ensure_volumes(runtime, spec)
     container = runtime.run(spec)
+    mounted = tuple(mount.source for mount in spec.mounts if mount.type == "volume")
+    own = Parts(containers=(spec.name,), volumes=mounted)
+    step.context.records.evictions.void(step.record.host, own)
     # never its volumes: they may have been there before
     with leaving_nothing(step, runtime, [container], ()):
         runtime.start(container)

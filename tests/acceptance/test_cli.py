@@ -43,6 +43,7 @@ def test_help_names_every_command(podferry: Run) -> None:
         ("checkpoint", "web"),
         ("cancel", "migrate-1"),
         ("resume", "migrate-1"),
+        ("heal", "a"),
         ("checkpoints",),
         ("checkpoints", "ls", "web"),
         ("checkpoints", "rm", "web/20260101T000000Z-000000", "--yes"),

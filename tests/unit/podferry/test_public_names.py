@@ -33,5 +33,6 @@ def test_public_names_are_frozen() -> None:
         *("AmbiguousContainerError", "BrokerUnavailableError", "HostOfflineError"),
         *("InvalidRequestError", "Keep", "NoControlWorkerError", "UnknownContainerError"),
         *("Increment", "Preseed", "Schedule"),
+        *("Healing", "HealState", "FenceFailedError", "HostAliveError", "NotFencedError"),
         *("UnknownHostError", "WaitTimeoutError", "WorkflowNotFoundError", "WorkloadBusyError"),
     }

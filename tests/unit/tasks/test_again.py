@@ -105,3 +105,9 @@ def test_a_new_record_asks_for_the_same_from_where_the_workload_is() -> None:
     assert new.checkpoint_id != old.checkpoint_id
     assert new.deadline - new.created == timedelta(seconds=120)
     assert (new.steps, new.outcome, new.epoch) == ((), None, 0)
+
+
+def test_a_heal_is_asked_for_by_host_once_that_is_off() -> None:
+    heal = new_workflow(Kind.RESTORE, "web", source="a", target="b", options=Options(heal=True))
+    with pytest.raises(InvalidRequestError, match="podferry heal a"):
+        require_retryable(end(heal, Outcome.FAILED))

@@ -69,12 +69,15 @@ class World:
 
     def run(self, workflow: Workflow, payload: bytes | None = None) -> Workflow:
         """Create, plan, and run every step until the workflow ends."""
-        records = self.context.records
-        records.create(workflow, payload=payload)
+        self.context.records.create(workflow, payload=payload)
+        return self.finish(workflow)
+
+    def finish(self, workflow: Workflow) -> Workflow:
+        """Plan a workflow that is there, and run every step until it ends."""
         plan = begin(self.context, workflow.id)
         while plan is not None and plan.state is not State.ENDED:
             plan = self.run_plan(plan)
-        return records.get(workflow.id)
+        return self.context.records.get(workflow.id)
 
     def run_plan(self, plan: Workflow) -> Workflow | None:
         for index, step in enumerate(plan.steps):

@@ -93,3 +93,12 @@ def test_a_control_worker_is_no_host(registry: Registry) -> None:
     registry.require_control()
     assert registry.hosts() == []
     heartbeat.stop()
+
+
+def test_what_must_not_run_goes_before_it_is_told(registry: Registry, runtime: FakeRuntime) -> None:
+    heartbeat = Heartbeat(registry, worker(), runtime, evict=lambda: runtime.stop("web"))
+    heartbeat.start()
+    eventually(lambda: bool(registry.find("web")))
+    ((_, line),) = registry.find("web")
+    assert line.state == "exited"
+    heartbeat.stop()

@@ -46,6 +46,8 @@ def _ended_well(model: Model) -> None:
         Outcome.COLD: [{last.target: False}],
         Outcome.FAILED: [{}, {last.source: True}],
     }.get(last.outcome, [{last.source: True}])
+    if last.outcome is Outcome.FAILED and last.permit and last.permit in last.reason:
+        expected += [{last.permit: True}, {last.permit: False}]
     assert where in expected, f"{last.outcome}, and it runs on {where}"
     if last.outcome is Outcome.FAILED:
         assert last.reason

@@ -22,7 +22,7 @@ def test_whatever_happens_one_copy_runs_and_every_workflow_ends(
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=400,
+                max_examples=500,
                 stateful_step_count=60,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
