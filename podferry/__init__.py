@@ -25,11 +25,11 @@ from tasks.errors import (
     WorkloadBusyError,
 )
 from tasks.healing import Healing, HealState
+from tasks.hosts import Cordon, HostState, HostStatus
 from tasks.models import (
     Event,
     EventType,
     Fallback,
-    HostStatus,
     Increment,
     Kind,
     OnDeadline,
@@ -53,6 +53,7 @@ __all__ = [
     "CheckpointNeededError",
     "Checkpoints",
     "Client",
+    "Cordon",
     "Event",
     "EventType",
     "Fallback",
@@ -62,6 +63,7 @@ __all__ = [
     "Healing",
     "HostAliveError",
     "HostOfflineError",
+    "HostState",
     "HostStatus",
     "Increment",
     "InvalidRequestError",

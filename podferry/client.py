@@ -34,12 +34,12 @@ from tasks.evictions import Meaning
 from tasks.facts import findings_of
 from tasks.fencing import fence
 from tasks.healing import Healer, Healing, HealState
+from tasks.hosts import HostStatus
 from tasks.locate import Locator, Place
 from tasks.models import (
     Event,
     Fallback,
     GroupKind,
-    HostStatus,
     Increment,
     Inventory,
     Kind,

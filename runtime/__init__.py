@@ -42,6 +42,7 @@ from runtime.preflight import (
     Finding,
     Severity,
     blockers,
+    machine_findings,
     move_findings,
     needs_new_address,
     pod_findings,
@@ -53,6 +54,7 @@ from runtime.preflight.facts import (
     CanaryState,
     ContainerFacts,
     HostFacts,
+    Room,
     TargetFacts,
 )
 from runtime.protocols import (
@@ -180,6 +182,7 @@ __all__ = [
     "RestartPolicy",
     "RestoreFailedError",
     "RestoreSpec",
+    "Room",
     "RunSpec",
     "Runtime",
     "RuntimeEngineError",
@@ -197,6 +200,7 @@ __all__ = [
     "blockers",
     "build_context",
     "containerfile_name",
+    "machine_findings",
     "move_findings",
     "needs_new_address",
     "pod_findings",

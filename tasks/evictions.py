@@ -15,6 +15,8 @@ from redis.exceptions import WatchError
 from tasks.models import Model, Parts, now
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from redis import Redis
 
 EVICTIONS = "podferry:evictions:"
@@ -74,13 +76,19 @@ class Evictions:
 
     def of(self, host: str) -> list[Eviction]:
         """Those of a host, the oldest first."""
-        values = cast("dict[bytes, bytes]", self._redis.hgetall(f"{EVICTIONS}{host}")).values()
-        found = [Eviction.model_validate_json(value) for value in values]
-        return sorted(found, key=lambda eviction: eviction.recorded)
+        return _parsed(cast("dict[bytes, bytes]", self._redis.hgetall(f"{EVICTIONS}{host}")))
 
     def kept(self, host: str) -> tuple[str, ...]:
         """The workloads whose old copies a host's worker has stopped."""
-        return tuple(sorted(e.workload for e in self.of(host) if e.stopped is not None))
+        return _kept(self.of(host))
+
+    def all_kept(self, hosts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The same of many hosts, in one answer of Redis."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for host in hosts:
+                pipe.hgetall(f"{EVICTIONS}{host}")
+            answers = cast("list[dict[bytes, bytes]]", pipe.execute())
+        return {host: _kept(_parsed(told)) for host, told in zip(hosts, answers, strict=True)}
 
     def change(self, host: str, seen: Eviction, new: Eviction | None) -> bool:
         """Replace one by another, or by none, if it is as it was seen; whether it was."""
@@ -110,3 +118,12 @@ class Evictions:
                 if found is None:
                     break
                 seen = found
+
+
+def _parsed(told: Mapping[bytes, bytes]) -> list[Eviction]:
+    found = [Eviction.model_validate_json(value) for value in told.values()]
+    return sorted(found, key=lambda eviction: eviction.recorded)
+
+
+def _kept(evictions: Iterable[Eviction]) -> tuple[str, ...]:
+    return tuple(sorted(e.workload for e in evictions if e.stopped is not None))

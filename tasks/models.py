@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from runtime import Canary, Finding
+from runtime import Finding
 
 HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN)]
@@ -202,6 +202,8 @@ class Options(Model):
     ignore_static_ip: bool = False  # restore: let the target give new addresses
     canary: bool = False  # preflight: prove CRIU on both hosts now, whatever is known of it
     up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
+    anywhere: bool = False  # migrate: no target was named, a control worker chooses it
+    selector: dict[str, str] = Field(default_factory=dict)  # labels that such a target must have
     heal: bool = False  # restore: of what ran on a dead host; elsewhere, then cold, if it fails
 
 
@@ -212,6 +214,21 @@ class Parts(Model):
     ids: tuple[str, ...] = ()  # their ids; none, where the engine is to choose them
     volumes: tuple[str, ...] = ()
     pod: str = ""
+
+
+class Need(Model):
+    """What a workload asks of the host that it goes to; sizes in bytes, 0 where not known.
+
+    While its workflow lives and names a target, this much is reserved there.
+    """
+
+    source: HostName | None = None  # whose CPU, engine and CRIU the target has to match
+    names: tuple[str, ...] = ()  # of its containers: the target must not have any of these
+    memory_bytes: int = Field(default=0, ge=0)
+    disk_bytes: int = Field(default=0, ge=0)
+    labels: dict[str, str] = Field(default_factory=dict)  # that the host must have
+    spread: tuple[str, ...] = ()  # groups whose containers are kept apart, if that can be
+    avoid: tuple[HostName, ...] = ()
 
 
 class Workflow(Model):
@@ -226,6 +243,7 @@ class Workflow(Model):
     source: HostName | None = None
     target: HostName | None = None
     options: Options = Options()
+    need: Need | None = None  # None: nobody knows what it takes up on its target
     created: AwareDatetime = Field(default_factory=now)
     deadline: AwareDatetime
     checkpoint_id: str = ""  # chosen with the plan, so that a repeated step cannot write twice
@@ -299,6 +317,7 @@ def new_workflow(
     source: str | None = None,
     target: str | None = None,
     options: Options | None = None,
+    need: Need | None = None,
     deadline_seconds: float = 3600.0,
     checkpoint_id: str = "",
 ) -> Workflow:
@@ -313,6 +332,7 @@ def new_workflow(
         source=source,
         target=target,
         options=options or Options(),
+        need=need,
         created=moment,
         deadline=moment + timedelta(seconds=deadline_seconds),
         checkpoint_id=checkpoint_id,
@@ -352,6 +372,9 @@ class WorkloadLine(Model):
     state: str
     project: str = ""  # the compose project that it belongs to
     pod: str = ""  # the name of its Podman pod
+    labels: dict[str, str] = Field(default_factory=dict)  # those that begin with "podferry."
+    since: AwareDatetime | None = None  # when it was started or restored, while it runs
+    memory_bytes: int = 0  # resident, some seconds ago; 0: not known
 
 
 class Inventory(Model):
@@ -374,17 +397,3 @@ class WorkerInfo(Model):
     engine: str = ""  # "podman 5.4.2"; empty while the socket does not answer
     seen: AwareDatetime = Field(default_factory=now)
     left: bool = False  # it was told to stop, and said farewell
-
-
-class HostStatus(Model):
-    """A host as an operator sees it."""
-
-    host: HostName
-    online: bool
-    engine: str = ""
-    containers: int = 0
-    seen: AwareDatetime
-    error: str = ""
-    canary: Canary = Canary()
-    left: bool = False  # offline because its worker was told to stop
-    old_copies: tuple[str, ...] = ()  # stopped here, for they were brought up elsewhere

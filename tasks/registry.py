@@ -14,27 +14,28 @@ from tasks.errors import (
     UnknownHostError,
 )
 from tasks.evictions import Evictions
-from tasks.models import HostStatus, Inventory, WorkerInfo, WorkloadLine, now
+from tasks.hosts import Cordon, HostReport, HostStatus
+from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
+from tasks.told import CANARIES, CORDONS, INVENTORIES, LABELS, RATES, REPORTS, Told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from redis import Redis
 
 HEARTBEAT_SECONDS = 2.0
 OFFLINE_SECONDS = 10
 WORKERS = "podferry:workers"
-INVENTORIES = "podferry:inventories"
 RAN = "podferry:ran"
-CANARIES = "podferry:canaries"
-RATES = "podferry:rates"
 
 
 class Registry:
     """Workers and inventories.
 
     Keys: ``podferry:workers``, ``podferry:inventories``, ``podferry:ran`` (the last inventories
-    that an engine answered for), ``podferry:canaries``, ``podferry:rates`` (hashes, kept), and
+    that an engine answered for), ``podferry:canaries``, ``podferry:rates``, ``podferry:hosts``
+    (what workers tell of their hosts), ``podferry:cordons`` and ``podferry:labels`` (what operators
+    say of them; a label's field is its host and its key) (hashes, kept), and
     ``podferry:alive:ID`` per worker, which Redis lets expire when the heartbeat stops: a worker
     that is killed sends no farewell.
     """
@@ -90,6 +91,38 @@ class Registry:
         value = cast("bytes | None", self._redis.hget(RATES, host))
         return None if value is None else float(value)
 
+    def report_host(self, report: HostReport) -> None:
+        """Say what a host is and what it has left."""
+        self._redis.hset(REPORTS, report.host, report.model_dump_json())
+
+    def cordon(self, host: str, reason: str = "", drain: str = "") -> Cordon:
+        """Keep new workloads away from a host, in the place of an earlier cordon.
+
+        Raises UnknownHostError.
+        """
+        self.require_known(host)
+        cordon = Cordon(reason=reason, drain=drain)
+        self._redis.hset(CORDONS, host, cordon.model_dump_json())
+        return cordon
+
+    def uncordon(self, host: str) -> bool:
+        """Let a host take workloads again; whether it was cordoned. Raises UnknownHostError."""
+        self.require_known(host)
+        return bool(self._redis.hdel(CORDONS, host))
+
+    def label(self, host: str, put: Mapping[str, str], remove: Collection[str] = ()) -> None:
+        """Set and remove an operator's labels of a host; what its worker tells is not touched.
+
+        Raises UnknownHostError.
+        """
+        self.require_known(host)
+        with self._redis.pipeline() as pipe:
+            for key, value in put.items():
+                pipe.hset(LABELS, f"{host} {key}", value)
+            if remove:
+                pipe.hdel(LABELS, *(f"{host} {key}" for key in remove))
+            pipe.execute()
+
     def workers(self) -> dict[str, tuple[WorkerInfo, bool]]:
         """Every worker ever seen by id, and whether it lives."""
         infos = [
@@ -107,16 +140,28 @@ class Registry:
         found = [Inventory.model_validate_json(value) for value in values]
         return {inventory.host: inventory for inventory in found}
 
+    def inventory(self, host: str) -> Inventory | None:
+        """The last inventory of a host; None when it never told any."""
+        value = cast("bytes | None", self._redis.hget(INVENTORIES, host))
+        return None if value is None else Inventory.model_validate_json(value)
+
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen, by name."""
-        inventories, evictions = self.inventories(), Evictions(self._redis)
+        workers = sorted(
+            ((i, o) for i, o in self.workers().values() if i.host), key=lambda w: w[0].host or ""
+        )
+        told = Told.read(self._redis)
+        kept = Evictions(self._redis).all_kept([info.host or "" for info, _ in workers])
         return [
-            _status(info, online, inventories.get(info.host), self.canary(info.host)).model_copy(
-                update={"left": info.left and not online, "old_copies": evictions.kept(info.host)}
-            )
-            for info, online in sorted(self.workers().values(), key=lambda w: w[0].host or "")
-            if info.host is not None
+            told.status(info, online).model_copy(update={"old_copies": kept[info.host or ""]})
+            for info, online in workers
         ]
+
+    def require_known(self, host: str) -> None:
+        """Return when a worker of this host was ever seen. Raises UnknownHostError."""
+        known = sorted(info.host for info, _ in self.workers().values() if info.host)
+        if host not in known:
+            raise UnknownHostError(host, known)
 
     def online(self) -> list[str]:
         """The names of the hosts that live, sorted."""
@@ -172,17 +217,3 @@ def choose(
     if len(running) == 1:
         return running[0]
     raise AmbiguousContainerError(container, [host for host, _ in found])
-
-
-def _status(
-    info: WorkerInfo, online: bool, inventory: Inventory | None, canary: Canary
-) -> HostStatus:
-    return HostStatus(
-        host=info.host or "",
-        online=online,
-        engine=info.engine,
-        containers=len(inventory.containers) if inventory else 0,
-        seen=info.seen,
-        error=inventory.error if inventory else "",
-        canary=canary,
-    )

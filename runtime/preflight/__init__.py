@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.preflight.facts import ContainerFacts, HostFacts, TargetFacts
 from runtime.preflight.finding import Finding, Severity, blockers
-from runtime.preflight.hosts import host_findings, pair_findings
+from runtime.preflight.hosts import between, host_findings, pair_findings
 from runtime.preflight.networks import needs_new_address
 from runtime.preflight.pods import pod_findings, pod_target_findings
 from runtime.preflight.source import container_findings, moving_findings, source_host_findings
@@ -14,6 +14,7 @@ __all__ = [
     "Finding",
     "Severity",
     "blockers",
+    "machine_findings",
     "move_findings",
     "needs_new_address",
     "pod_findings",
@@ -32,6 +33,11 @@ def source_findings(
         *source_host_findings(container, source),
         *host_findings(source),
     )
+
+
+def machine_findings(source: HostFacts | None, target: HostFacts) -> tuple[Finding, ...]:
+    """What stands between two hosts, whatever the container; a source may be unknown."""
+    return (*host_findings(target), *(between(source, target) if source else ()))
 
 
 def move_findings(

@@ -53,10 +53,20 @@ class HostFacts(Spec):
     rootless: bool = False
     apparmor: bool = False
     cpu_flags: tuple[str, ...] = ()  # empty: not known
+    cpus: int = 0  # 0: not known
+    memory_total_bytes: int = 0  # 0: not known
     memory_free_bytes: int
     disk_free_bytes: int  # where Podman keeps images and containers
     checkpoint_reason: str = ""  # not empty: why this engine cannot checkpoint or restore
     canary: Canary = Canary()
+
+
+class Room(Spec):
+    """What a host has left at a moment; None: not known."""
+
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None  # where the engine keeps images and containers
+    load: float | None = None  # processes that ran or waited to, averaged over a minute
 
 
 class BindFacts(Spec):

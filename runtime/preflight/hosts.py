@@ -50,7 +50,13 @@ def host_findings(host: HostFacts) -> Iterator[Finding]:
 def pair_findings(
     container: ContainerFacts, source: HostFacts, target: HostFacts
 ) -> Iterator[Finding]:
-    """What a process would miss on the other machine."""
+    """What a container's processes would miss on the other machine."""
+    yield from between(source, target, container.oci_runtime)
+    yield from _apparmor(container, source, target)
+
+
+def between(source: HostFacts, target: HostFacts, oci_runtime: str = "") -> Iterator[Finding]:
+    """What any process would miss there; ``oci_runtime`` empty: the source's default one."""
     if source.architecture != target.architecture:
         yield blocker(
             "architecture",
@@ -59,7 +65,7 @@ def pair_findings(
         )
     else:
         yield from _cpu(source, target)
-    runtime = container.oci_runtime or source.oci_runtime
+    runtime = oci_runtime or source.oci_runtime
     if runtime != target.oci_runtime:
         yield blocker(
             "runtime-differs",
@@ -80,7 +86,6 @@ def pair_findings(
             f"update the kernel of {target.host}; a program that uses something newer fails there",
         )
     yield from _criu(source, target)
-    yield from _apparmor(container, source, target)
 
 
 def _cpu(source: HostFacts, target: HostFacts) -> Iterator[Finding]:

@@ -1,0 +1,95 @@
+"""What placement works with, read from Redis: hosts, and what is on its way to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from tasks.groups import LIVE
+from tasks.hosts import HostStatus, parse_labels
+from tasks.models import Inventory, Kind, Need, WorkloadLine
+from tasks.placement import Candidate
+
+if TYPE_CHECKING:
+    from tasks.records import Records
+    from tasks.registry import Registry
+
+AFFINITY_LABEL = "podferry.affinity"  # host labels that are required: "zone=a,disk=ssd"
+SPREAD_LABEL = "podferry.spread"  # the name of a group whose containers are kept apart
+MOVES = frozenset({Kind.MIGRATE, Kind.RESTORE, Kind.UP})
+ARCHIVE_COPIES = 2  # the engine keeps the archive that came in beside what it unpacks from it
+
+
+class Placer:
+    """Reads what placement is to choose from."""
+
+    def __init__(self, records: Records, registry: Registry) -> None:
+        self._records = records
+        self._registry = registry
+
+    def candidates(self, *, besides: str = "") -> list[Candidate]:
+        """Every host ever seen, with what live workflows have reserved there.
+
+        A handful of answers of Redis, whatever the number of hosts: read once for a whole plan,
+        and carried on with ``reserved``. The workflow ``besides`` reserves nothing.
+        """
+        inventories = self._registry.inventories()
+        coming: dict[str, list[Need]] = {}
+        for workflow in self._records.live():
+            if workflow.target and workflow.kind in MOVES and workflow.id != besides:
+                need = workflow.need or Need(names=workflow.containers)
+                coming.setdefault(workflow.target, []).append(need)
+        found = (candidate(s, inventories.get(s.host)) for s in self._registry.hosts())
+        return [reduce(Candidate.with_reserved, coming.get(c.host, ()), c) for c in found]
+
+
+def candidate(status: HostStatus, inventory: Inventory | None) -> Candidate:
+    """A host as placement sees it, with nothing on its way there."""
+    lines = inventory.containers if inventory else ()
+    running = [line for line in lines if line.state in LIVE]
+    groups = (line.labels.get(SPREAD_LABEL, "") for line in running)
+    return Candidate(
+        host=status.host,
+        state=status.state,
+        error=status.error,
+        labels=status.labels,
+        facts=status.facts,
+        canary=status.canary,
+        memory_total_bytes=status.facts.memory_total_bytes or None if status.facts else None,
+        memory_free_bytes=status.memory_free_bytes,
+        disk_free_bytes=status.disk_free_bytes,
+        names=frozenset(line.name for line in lines),
+        running=len(running),
+        spread=Counter(group for group in groups if group),
+    )
+
+
+def need_of(
+    lines: Iterable[WorkloadLine],
+    *,
+    source: str,
+    selector: Mapping[str, str] | None = None,
+    avoid: Iterable[str] = (),
+) -> Need:
+    """What a workload's containers on their source ask of another host.
+
+    ``selector`` is what the request asks for; it comes before the containers' own labels. Raises
+    InvalidRequestError for a label that cannot be read.
+    """
+    lines = tuple(lines)
+    affinity: dict[str, str] = {}
+    for line in lines:
+        affinity |= parse_labels(line.labels.get(AFFINITY_LABEL, ""))
+    memory_bytes = sum(line.memory_bytes for line in lines)
+    groups = {line.labels[SPREAD_LABEL] for line in lines if line.labels.get(SPREAD_LABEL)}
+    return Need(
+        source=source,
+        names=tuple(line.name for line in lines),
+        memory_bytes=memory_bytes,
+        disk_bytes=ARCHIVE_COPIES * memory_bytes,
+        labels={**affinity, **(selector or {})},
+        spread=tuple(sorted(groups)),
+        avoid=tuple(avoid),
+    )
