@@ -160,6 +160,47 @@ class CheckpointNeededError(TasksError):
         return f"{self.checkpoint_id} is not removed: {self.reason}; see: {self.command}"
 
 
+class HostBusyError(TasksError):
+    """The host is being drained, or what left it is being brought home, already."""
+
+    def __init__(self, host: str, drain_id: str) -> None:
+        super().__init__(host, drain_id)
+        self.host = host
+        self.drain_id = drain_id
+
+    def __str__(self) -> str:
+        return (
+            f"{self.drain_id} is under way for host {self.host!r}; see: podferry drains "
+            f"{self.drain_id}, or call it off with: podferry drain-cancel {self.host}"
+        )
+
+
+class DrainNotFoundError(TasksError):
+    """There is no such drain, or it ended so long ago that its record has expired."""
+
+    def __init__(self, drain_id: str) -> None:
+        super().__init__(drain_id)
+        self.drain_id = drain_id
+
+    def __str__(self) -> str:
+        return f"there is no drain {self.drain_id!r}; list them with: podferry drains"
+
+
+class SystemContainersError(TasksError):
+    """Containers that belong to the host run there; a drain would leave them."""
+
+    def __init__(self, host: str, names: Sequence[str]) -> None:
+        super().__init__(host, tuple(names))
+        self.host = host
+        self.names = tuple(names)
+
+    def __str__(self) -> str:
+        return (
+            f"on host {self.host!r} these belong to the host itself and cannot leave it: "
+            f"{', '.join(self.names)}; add --ignore-system to leave them"
+        )
+
+
 class WorkflowNotFoundError(TasksError):
     """No record of a workflow with this id."""
 

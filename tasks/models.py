@@ -244,6 +244,7 @@ class Workflow(Model):
     target: HostName | None = None
     options: Options = Options()
     need: Need | None = None  # None: nobody knows what it takes up on its target
+    drain: str = ""  # the drain that it is part of, which is told of its end
     created: AwareDatetime = Field(default_factory=now)
     deadline: AwareDatetime
     checkpoint_id: str = ""  # chosen with the plan, so that a repeated step cannot write twice

@@ -60,7 +60,10 @@ class Records:
         """Write a new record, take its containers, ring. Raises WorkloadBusyError."""
         with self._redis.pipeline() as pipe:
             while True:
-                _require_free(workflow, _holders(pipe, workflow))
+                holders = _holders(pipe, workflow)
+                _require_free(workflow, holders)
+                if workflow.id in holders.values():
+                    return  # somebody else was faster to write this very record
                 pipe.multi()
                 pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
@@ -74,6 +77,15 @@ class Records:
                 except WatchError:
                     continue
                 return
+
+    def create_once(self, workflow: Workflow) -> None:
+        """``create``, unless there is a record of this id already.
+
+        For whoever has said before, in a record of its own, that it is about to do so. Raises
+        WorkloadBusyError.
+        """
+        if not self._redis.exists(_key(workflow.id)):
+            self.create(workflow)
 
     def get(self, workflow_id: str) -> Workflow:
         """Read one record. Raises WorkflowNotFoundError."""
@@ -117,6 +129,8 @@ class Records:
                 enter(pipe, new, lists_of(new) - lists_of(old))
                 if ends:
                     self._let_go(pipe, new, held)
+                    if new.drain:
+                        pipe.rpush(BELL, new.drain)
                 try:
                     pipe.execute()
                 except WatchError:
@@ -160,7 +174,7 @@ class Records:
     def live(self) -> list[Workflow]:
         """Every workflow that has not ended, the oldest of a kind first."""
         ids = cast("set[bytes]", self._redis.smembers(LIVE))
-        found = self._read(sorted(i.decode() for i in ids))
+        found = self.some(sorted(i.decode() for i in ids))
         return [workflow for workflow in found if workflow.state is not State.ENDED]
 
     def log(self, workflow_id: str, event: Event) -> None:
@@ -193,10 +207,10 @@ class Records:
         ):
             new = [i.decode() for i in ids if i.decode() not in seen]
             seen.update(new)
-            yield from self._read(new)
+            yield from self.some(new)
             start += page
 
-    def _read(self, ids: Sequence[str]) -> list[Workflow]:
+    def some(self, ids: Sequence[str]) -> list[Workflow]:
         values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
         return [Workflow.model_validate_json(value) for value in values if value is not None]
 

@@ -1,0 +1,146 @@
+"""The plan of a drain: pure functions of its items and of what is known of the time they take.
+
+What is worth most per second is first. Under a deadline, what cannot leave in time with its memory
+goes cold; the plan is made again whenever a workload has left, so that it follows what really
+happens.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+from tasks.drains.models import Drain, Item, ItemState, Method, Order
+from tasks.drains.rates import Rates
+from tasks.models import OnDeadline
+from tasks.placement import Candidate, place, reserved
+
+# The part of the time that is planned with: what is begun in the last tenth would often be late.
+USED = 0.9
+NO_TIME = "no time for its memory: about {needed:.0f} s, {left:.0f} s are left for it"
+
+
+def placed(items: Iterable[Item], candidates: Sequence[Candidate]) -> list[Item]:
+    """Give each workload that waits a host; one that fits none is parked, and says why.
+
+    The most demanding is placed first: what is small still fits where it does not.
+    """
+    order = sorted(items, key=lambda item: (-item.need.memory_bytes, item.workload))
+    found: dict[str, Item] = {}
+    for item in order:
+        if not item.waiting or item.method in {Method.STOP, Method.START, Method.STAY}:
+            continue
+        placement = place(item.need, candidates)
+        if placement.host is None:
+            found[item.workload] = item.changed(
+                state=ItemState.PARKED, target=None, reason=placement.why_not
+            )
+            continue
+        candidates = reserved(candidates, placement.host, item.need)
+        reason = "" if item.state is ItemState.PARKED else item.reason
+        found[item.workload] = item.changed(
+            state=ItemState.PLANNED, target=placement.host, reason=reason
+        )
+    return [found.get(item.workload, item) for item in items]
+
+
+def timed(drain: Drain, rates: Rates, left: float | None) -> Drain:
+    """Choose how each waiting workload leaves, and say when. ``left``: seconds to the deadline."""
+    lanes = drain.options.max_parallel
+    waiting = [_with_seconds(i, rates, lanes) for i in drain.items if _goes(i)]
+    busy = [i.seconds for i in drain.items if i.state is ItemState.BEGUN]
+    if left is not None and drain.options.on_deadline is not OnDeadline.CONTINUE:
+        waiting = _within(drain, waiting, busy, rates, left * USED)
+    return drain.with_items(_scheduled(ordered(waiting, drain.options.order), busy, lanes))
+
+
+def ordered(items: Iterable[Item], order: Order) -> list[Item]:
+    """Which is begun first: what goes cold at once, then by priority, then as was asked."""
+    return sorted(items, key=lambda item: (_late(item), -item.priority, *_key(item, order)))
+
+
+def makespan(items: Iterable[Item]) -> float:
+    """Seconds from now until the last of them has left."""
+    return max((item.ends_after for item in items if item.state is not ItemState.STAYS), default=0)
+
+
+def _within(
+    drain: Drain, waiting: Sequence[Item], busy: Sequence[float], rates: Rates, left: float
+) -> list[Item]:
+    """As many live as leave in time, the most valuable ones; the others go cold, if they may."""
+    abort = drain.options.on_deadline is OnDeadline.ABORT
+    lanes = drain.options.max_parallel
+    chosen = {i.workload: i if abort else _cold(i, rates) for i in waiting}
+    for item in sorted(waiting, key=lambda i: (-i.priority, *_key(i, drain.options.order))):
+        if item.method is not Method.LIVE or abort:
+            continue
+        tried = {**chosen, item.workload: item}
+        plan = _scheduled(ordered(tried.values(), drain.options.order), busy, lanes)
+        if not item.may_go_cold or makespan(plan) <= left:
+            chosen = tried
+        else:
+            reason = NO_TIME.format(needed=item.seconds, left=left)
+            chosen[item.workload] = chosen[item.workload].changed(reason=reason)
+    return list(chosen.values())
+
+
+def _scheduled(items: Sequence[Item], busy: Sequence[float], lanes: int) -> list[Item]:
+    """When each is expected to have left, begun in this order on so many lanes."""
+    free = sorted(busy)[-lanes:]
+    free = [*free, *[0.0] * (lanes - len(free))]
+    heapq.heapify(free)
+    found = []
+    for item in items:
+        ends = heapq.heappop(free) + item.seconds
+        heapq.heappush(free, ends)
+        found.append(item.changed(ends_after=ends))
+    return found
+
+
+def _goes(item: Item) -> bool:
+    return item.state is ItemState.PLANNED and item.method is not Method.STAY
+
+
+def _with_seconds(item: Item, rates: Rates, lanes: int) -> Item:
+    """What was to go cold only for want of time is asked again: there may be enough by now."""
+    if item.method is Method.COLD and item.may_go_live:
+        item = item.changed(method=Method.LIVE, reason="")
+    live = item.method is Method.LIVE
+    seconds = rates.live(item.memory_bytes, parallel=lanes) if live else rates.cold
+    return item.changed(seconds=seconds)
+
+
+def _cold(item: Item, rates: Rates) -> Item:
+    if item.method is not Method.LIVE or not item.may_go_cold:
+        return item
+    return item.changed(method=Method.COLD, seconds=rates.cold)
+
+
+def _late(item: Item) -> bool:
+    """Cold ones are first: they are quick, and nothing is gained by their waiting."""
+    return item.method is Method.LIVE
+
+
+def _key(item: Item, order: Order) -> tuple[float, str]:
+    match order:
+        case Order.VALUE:
+            worth = -item.memory_bytes / item.seconds if item.seconds else 0.0
+        case Order.LARGEST:
+            worth = -float(item.memory_bytes)
+        case Order.SMALLEST:
+            worth = float(item.memory_bytes)
+        case Order.NAME:
+            worth = 0.0
+    return worth, item.workload
+
+
+def reservations(drains: Iterable[Drain], candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates once what other drains have planned is on its way too."""
+    planned = [
+        (item.target, item.need)
+        for drain in drains
+        for item in drain.items
+        if item.target is not None and item.state is ItemState.PLANNED
+    ]
+    return reduce(lambda found, one: reserved(found, *one), planned, candidates)

@@ -1,0 +1,103 @@
+"""What a client asks of drains: begin one, call it off, bring home what left. Records only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from tasks.drains.back import homecoming
+from tasks.drains.driving import cancelled
+from tasks.drains.models import Drain, DrainOptions, new_drain
+from tasks.drains.workloads import system
+from tasks.errors import InvalidRequestError, SystemContainersError
+from tasks.models import Inventory
+
+if TYPE_CHECKING:
+    from tasks.drains.records import Drains
+    from tasks.registry import Registry
+
+LOOK_BACK = 1000  # drains among which the last one of a host is looked for
+
+
+def begin_drain(
+    drains: Drains,
+    registry: Registry,
+    host: str,
+    options: DrainOptions | None = None,
+    *,
+    deadline_seconds: float | None = None,
+    reason: str = "",
+) -> Drain:
+    """Cordon a host and begin to empty it.
+
+    Raises UnknownHostError, HostOfflineError, NoControlWorkerError, HostBusyError,
+    SystemContainersError.
+    """
+    drain = new_drain(host, options, deadline_seconds=deadline_seconds, reason=reason)
+    require_drainable(registry, drain)
+    drains.create(drain)
+    registry.cordon(host, reason=reason or drain.id, drain=drain.id)
+    return drain
+
+
+def require_drainable(registry: Registry, drain: Drain) -> None:
+    """Refuse what a drain of this host cannot do; raises as ``begin_drain`` does."""
+    registry.require_host(drain.host)
+    registry.require_control()
+    inventory = registry.inventory(drain.host)
+    names = system(inventory) if inventory else []
+    if names and not drain.options.ignore_system:
+        raise SystemContainersError(drain.host, names)
+
+
+def cancel_drain(drains: Drains, drain_id: str) -> Drain:
+    """Begin nothing more, and call back what can be.
+
+    Raises DrainNotFoundError, InvalidRequestError when it has ended.
+    """
+    return drains.update(drain_id, cancelled, ring=True)
+
+
+def begin_homecoming(
+    drains: Drains,
+    registry: Registry,
+    host: str,
+    inventories: Sequence[Inventory],
+    options: DrainOptions | None = None,
+    *,
+    deadline_seconds: float | None = None,
+) -> Drain:
+    """Let a host take workloads again, and bring home what its last drain moved away.
+
+    ``inventories`` are what all hosts hold. Raises UnknownHostError, HostOfflineError,
+    NoControlWorkerError, HostBusyError, InvalidRequestError when nothing was drained.
+    """
+    registry.require_host(host)
+    registry.require_control()
+    items = homecoming(last_drain(drains, host), inventories)
+    drain = new_drain(host, options, back=True, deadline_seconds=deadline_seconds)
+    drain = drain.model_copy(update={"items": tuple(items)})
+    drains.create(drain)
+    registry.uncordon(host)
+    return drain
+
+
+def last_drain(drains: Drains, host: str) -> Drain:
+    """The newest drain of a host that moved something away. Raises InvalidRequestError."""
+    known = (d for d in drains.recent(LOOK_BACK, host=host) if not d.back and d.result)
+    found = next(known, None)
+    if found is None:
+        raise InvalidRequestError(f"host {host!r} was not drained: there is nothing to bring home")
+    return found
+
+
+def resolve(drains: Drains, name: str, hosts: Collection[str]) -> str:
+    """The id of a drain: itself, or the newest one of a host. Raises InvalidRequestError."""
+    if name not in hosts:
+        return name
+    found = drains.recent(1, host=name)
+    if not found:
+        raise InvalidRequestError(f"host {name!r} was never drained")
+    return found[0].id
+
+
