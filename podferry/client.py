@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podferry.checkpoints import Checkpoints
+from podferry.drains import Drains
 from runtime import BuildSpec, Finding, RunSpec
 from storage import (
     CheckpointManifest,
@@ -23,6 +24,7 @@ from storage import (
 from tasks import control
 from tasks.again import asked_target, renewed, request_gone, require_retryable, seconds_asked
 from tasks.broker import broker_errors, connect
+from tasks.drains.records import Drains as DrainRecords
 from tasks.errors import (
     AmbiguousContainerError,
     InvalidRequestError,
@@ -107,6 +109,16 @@ class Client:
     def checkpoints(self) -> Checkpoints:
         """The checkpoints in the store, and what can be done with them."""
         return Checkpoints(self._archives, self._records, self._settings)
+
+    @cached_property
+    def drains(self) -> Drains:
+        """Emptying hosts, and filling them again."""
+        records = DrainRecords(self._redis, keep=self._settings.keep_records)
+        return Drains(records, self._records, self._registry, self._locator)
+
+    def ask_preflight(self, workflow: Workflow) -> tuple[Finding, ...]:
+        """Submit a preflight and wait for what it finds. Raises WorkloadBusyError."""
+        return findings_of(self.wait(self._submit(workflow).id))
 
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runtime import CheckpointRuntime
 from storage import ORPHAN_GRACE, ArchiveStore, RetentionPolicy
+from tasks.drains.records import Drains
 from tasks.models import LADDER, Fallback
 from tasks.records import Records
 from tasks.registry import Registry
@@ -20,6 +21,7 @@ class Context:
     records: Records
     archives: ArchiveStore
     runtime: CheckpointRuntime | None = None  # None: a control worker, which touches no engine
+    drains: Drains | None = None  # None: a host worker, which drives none
     registry: Registry | None = None  # None: nobody keeps what canaries told
     locks: Path | None = None  # where this host's workers keep theirs; None: they need none
     lease_seconds: float = 30.0

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tasks.errors import DeadlineError, HostOfflineError, LeaseLostError, SupersededError
+from tasks.drains.driving import Driver
+from tasks.drains.models import PREFIX
+from tasks.errors import (
+    DeadlineError,
+    HostOfflineError,
+    LeaseLostError,
+    SupersededError,
+    TasksError,
+)
 from tasks.models import Event, EventType, State, Step, StepError, StepState, Unit, Workflow, now
 from tasks.turns import take_turn
 from tasks.workflows import fall_back, publish, release, start
@@ -31,6 +39,9 @@ LOST_AFTER = timedelta(seconds=15)
 # How long a step waits for a host that is offline; where memory or an old copy is, longer.
 OFFLINE_PATIENCE = timedelta(seconds=60)
 HOME_PATIENCE = timedelta(minutes=10)
+# How often a drain is looked at for which nobody rings.
+LOOK = timedelta(seconds=10)
+DEADLINE_LOOK = timedelta(seconds=2)
 HOME = frozenset({Unit.RESUME, Unit.FINISH})
 log = structlog.get_logger()
 
@@ -121,6 +132,9 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
     rung = context.records.rung(wait_seconds=wait_seconds)
     if rung is None:
         return
+    if rung.startswith(PREFIX):
+        drive(context, rung)
+        return
     workflow = context.records.get(rung)
     found = due(workflow, workflow.hosts, now(), lost_after=timedelta())
     if found is not None:
@@ -138,6 +152,24 @@ def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -
         if take_turn(redis, _turn(workflow, found), LOST_AFTER):
             log.info("driven on", workflow=workflow.id, due=type(found).__name__)
             _act(app, context, workflow, found)
+
+
+def reconcile_drains(context: Context, redis: Redis) -> None:
+    """Drive every drain on that nobody has rung for: hosts come and go, deadlines pass."""
+    for drain in context.drains.live() if context.drains else ():
+        every = DEADLINE_LOOK if drain.deadline else LOOK
+        if take_turn(redis, drain.id, every):
+            drive(context, drain.id)
+
+
+def drive(context: Context, drain_id: str) -> None:
+    """Do what a drain needs now. One that cannot be driven does not hold the others up."""
+    if context.drains is None or context.registry is None:
+        return
+    try:
+        Driver(context.drains, context.records, context.registry).drive(drain_id)
+    except TasksError as error:
+        log.warning("drain not driven on", drain=drain_id, reason=str(error))
 
 
 def _turn(workflow: Workflow, found: Due) -> str:

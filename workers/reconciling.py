@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tasks.reconcile import answer, reconcile
+from tasks.reconcile import answer, reconcile, reconcile_drains
 from tasks.turns import take_turn
 from workers.repeating import Repeating
 
@@ -26,6 +26,7 @@ def reconcile_timer(app: Celery, context: Context, registry: Registry, redis: Re
     def look() -> None:
         if take_turn(redis, "reconcile", EVERY * 0.9):
             reconcile(app, context, registry, redis)
+            reconcile_drains(context, redis)
 
     return Repeating("reconcile", look, every_seconds=EVERY.total_seconds())
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import structlog
 from celery import Celery
@@ -18,6 +19,7 @@ from runtime import CheckpointRuntime, EngineUnavailableError, PodmanRuntime
 from tasks.app import make_app
 from tasks.broker import broker_errors, connect
 from tasks.context import Context
+from tasks.drains.records import Drains
 from tasks.errors import InvalidRequestError
 from tasks.evicting import Evictor
 from tasks.models import WorkerInfo
@@ -34,6 +36,9 @@ from workers.repeating import Repeating
 from workers.retention import retention_timer
 from workers.schedules import schedule_timer
 from workers.settings import Settings, dev_state_dir
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 Job = Heartbeat | Repeating
 Engine = Callable[[str], CheckpointRuntime]
@@ -109,10 +114,9 @@ def _background(
     found: list[Job] = [_heartbeat(registry, settings, control, engine)]
     if control:
         redis = connect(settings.redis_url)
-        own = replace(context, records=Records(redis, keep=settings.keep_records))
+        own = _control(context, redis, settings)
         found.append(reconcile_timer(app, own, Registry(redis), redis))
-        records = Records(connect(settings.redis_url), keep=settings.keep_records)
-        found.append(bell(app, replace(context, records=records)))
+        found.append(bell(app, _control(context, connect(settings.redis_url), settings)))
         seconds = settings.deadline_seconds
         found.append(schedule_timer(connect(settings.redis_url), deadline_seconds=seconds))
         if settings.heal_after is not None:
@@ -128,6 +132,17 @@ def _background(
         )
         found.append(watch)
     return found
+
+
+def _control(context: Context, redis: Redis, settings: Settings) -> Context:
+    """The parts with a connection of their own, for what a control worker does beside its tasks."""
+    keep = settings.keep_records
+    return replace(
+        context,
+        records=Records(redis, keep=keep),
+        drains=Drains(redis, keep=keep),
+        registry=Registry(redis),
+    )
 
 
 def _heartbeat(registry: Registry, settings: Settings, control: bool, engine: Engine) -> Heartbeat:

@@ -185,9 +185,7 @@ def verified(drain: Drain, there: Inventory | None) -> Drain:
     running = {name for item in found for name in item.containers}
     back = [i for i in drain.items if i.state is ItemState.DONE and running & set(i.containers)]
     reason = f"it runs on {drain.host} again"
-    return _ended(
-        drain.with_items(i.changed(state=ItemState.FAILED, reason=reason) for i in back)
-    )
+    return _ended(drain.with_items(i.changed(state=ItemState.FAILED, reason=reason) for i in back))
 
 
 def _ended(drain: Drain) -> Drain:

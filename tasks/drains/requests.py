@@ -99,5 +99,3 @@ def resolve(drains: Drains, name: str, hosts: Collection[str]) -> str:
     if not found:
         raise InvalidRequestError(f"host {name!r} was never drained")
     return found[0].id
-
-

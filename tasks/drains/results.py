@@ -34,8 +34,7 @@ def _left(item: Item, workflow: Workflow) -> bool:
     if item.method in LEFT:
         return workflow.outcome in LEFT[item.method]
     return (
-        workflow.outcome in {Outcome.MOVED, Outcome.COLD}
-        and workflow.done(Unit.FINISH) is not None
+        workflow.outcome in {Outcome.MOVED, Outcome.COLD} and workflow.done(Unit.FINISH) is not None
     )
 
 
