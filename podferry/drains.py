@@ -164,5 +164,5 @@ def _checked(item: Item, ask: Ask) -> Item:
         return item
     reason = "; ".join(finding.message for finding in found)
     if item.may_go_cold:
-        return item.changed(method=Method.COLD, may_go_live=False, reason=reason)
+        return item.changed(method=Method.COLD, may_go_live=False, because=reason)
     return item.changed(method=Method.STAY, state=ItemState.FAILED, reason=reason)

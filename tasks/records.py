@@ -212,6 +212,7 @@ class Records:
             start += page
 
     def some(self, ids: Sequence[str]) -> list[Workflow]:
+        """Those of these records that there are, in this order."""
         values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
         return [Workflow.model_validate_json(value) for value in values if value is not None]
 

@@ -128,7 +128,7 @@ def restore_host(
 
 
 def drain_cancel(which: WhichArgument, redis: RedisOption = None) -> None:
-    """Call a drain off: nothing more is begun, and what can be called back is. Cordoned it stays."""
+    """Call a drain off: begin nothing more, call back what can be. The host stays cordoned."""
     with open_client(redis) as client:
         found = client.drains.cancel(which)
     typer.echo(f"{found.id} is called off; let {found.host} take workloads again with: ", nl=False)
@@ -195,8 +195,12 @@ def _follow(client: Client, begun: Drain, *, detach: bool, output: Output) -> No
 
 def _line(item: Item) -> str:
     where = f" to {item.target}" if item.target else ""
-    why = f" ({item.reason})" if item.reason else ""
+    why = f" ({_why(item)})" if _why(item) else ""
     return f"{item.workload}: {item.state} {item.outcome or item.method}{where}{why}"
+
+
+def _why(item: Item) -> str:
+    return "; ".join(dict.fromkeys(text for text in (item.because, item.reason) if text))
 
 
 def _print(found: Drain, output: Output) -> None:
@@ -220,7 +224,7 @@ def _show(found: Drain) -> None:
             f"{item.seconds:.1f} s" if item.seconds else "-",
             _took(item),
             str(item.outcome or item.state),
-            item.reason,
+            _why(item),
         )
         for item in found.items
     ]

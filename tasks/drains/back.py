@@ -40,6 +40,6 @@ def _way_back(home: str, item: Item, place: str | None) -> Item:
     if item.method is Method.STOP:
         return fresh.changed(method=Method.START, workflow_id=item.workflow_id)
     if place is None:
-        reason = "it runs on no other host any more"
-        return fresh.changed(method=Method.STAY, state=ItemState.STAYS, reason=reason)
+        because = "it runs on no other host any more"
+        return fresh.changed(method=Method.STAY, state=ItemState.STAYS, because=because)
     return fresh

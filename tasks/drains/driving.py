@@ -116,7 +116,12 @@ class Driver:
     def _ended(self, drain: Drain) -> dict[str, Workflow]:
         """The workflows of its items that have ended, by id."""
         ids = [item.workflow_id for item in drain.items if item.state is ItemState.BEGUN]
-        return {w.id: w for w in self._records.some(ids) if w.state is State.ENDED}
+        found = {w.id: w for w in self._records.some(ids) if w.state is State.ENDED}
+        # those have ended before, and are to go on
+        again = {i.workflow_id for i in drain.items if i.method is Method.START}
+        return {
+            i: w for i, w in found.items() if i not in again or w.outcome is not Outcome.STOPPED
+        }
 
     def _unparked(self, drain: Drain) -> list[Item]:
         """What waits for a host, placed anew where one fits by now."""

@@ -22,7 +22,7 @@ class Method(StrEnum):
     COLD = "cold"  # stopped, and started anew on its target
     STOP = "stop"  # stopped where it is
     START = "start"  # on the way back: started where it was stopped
-    STAY = "stay"  # not touched: see the reason
+    STAY = "stay"  # not touched
 
 
 class ItemState(StrEnum):
@@ -84,7 +84,8 @@ class Item(Model):
     target: HostName | None = None
     seconds: float = 0.0  # that it is expected to take
     ends_after: float = 0.0  # seconds from the plan's moment until it is expected to have left
-    reason: str = ""  # why it goes cold, waits, stays or has failed
+    because: str = ""  # why it goes cold, is stopped or stays
+    reason: str = ""  # why it waits, or has failed
     state: ItemState = ItemState.PLANNED
     tries: int = 0
     workflow_id: str = ""  # the newest of its workflows

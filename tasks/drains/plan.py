@@ -38,9 +38,8 @@ def placed(items: Iterable[Item], candidates: Sequence[Candidate]) -> list[Item]
             )
             continue
         candidates = reserved(candidates, placement.host, item.need)
-        reason = "" if item.state is ItemState.PARKED else item.reason
         found[item.workload] = item.changed(
-            state=ItemState.PLANNED, target=placement.host, reason=reason
+            state=ItemState.PLANNED, target=placement.host, reason=""
         )
     return [found.get(item.workload, item) for item in items]
 
@@ -80,8 +79,8 @@ def _within(
         if not item.may_go_cold or makespan(plan) <= left:
             chosen = tried
         else:
-            reason = NO_TIME.format(needed=item.seconds, left=left)
-            chosen[item.workload] = chosen[item.workload].changed(reason=reason)
+            because = NO_TIME.format(needed=item.seconds, left=left)
+            chosen[item.workload] = chosen[item.workload].changed(because=because)
     return list(chosen.values())
 
 
@@ -105,7 +104,7 @@ def _goes(item: Item) -> bool:
 def _with_seconds(item: Item, rates: Rates, lanes: int) -> Item:
     """What was to go cold only for want of time is asked again: there may be enough by now."""
     if item.method is Method.COLD and item.may_go_live:
-        item = item.changed(method=Method.LIVE, reason="")
+        item = item.changed(method=Method.LIVE, because="")
     live = item.method is Method.LIVE
     seconds = rates.live(item.memory_bytes, parallel=lanes) if live else rates.cold
     return item.changed(seconds=seconds)

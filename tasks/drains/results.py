@@ -22,7 +22,7 @@ def settled(item: Item, workflow: Workflow, tries: int) -> Item:
         return item.changed(
             state=ItemState.DONE,
             target=workflow.target or item.source,
-            reason=item.reason or workflow.reason,
+            reason=workflow.reason,
         )
     if workflow.outcome not in STILL_THERE or item.tries >= tries:
         return item.changed(state=ItemState.FAILED, reason=workflow.reason or "it was cancelled")
@@ -45,7 +45,8 @@ def _again(item: Item, workflow: Workflow) -> Item:
     hopeless = error in HOPELESS or workflow.outcome is Outcome.RESUMED
     waits = {"state": ItemState.PARKED, "target": None, "reason": workflow.reason}
     if item.method is Method.LIVE and hopeless and item.may_go_cold:
-        return item.changed(**{**waits, "method": Method.COLD, "may_go_live": False})
+        cold = {"method": Method.COLD, "may_go_live": False, "because": workflow.reason}
+        return item.changed(**waits, **cold)
     avoid = (*item.need.avoid, *([item.target] if item.target else []))
     need = item.need.model_copy(update={"avoid": avoid})
     return item.changed(**waits, need=need)

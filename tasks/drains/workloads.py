@@ -56,12 +56,12 @@ def _item(
         may_go_cold=policy is not Policy.LIVE and group is not GroupKind.POD,
     )
     if is_system(lines):
-        reason = "it belongs to the host"
-        return item.changed(method=Method.STAY, state=ItemState.STAYS, reason=reason)
+        because = "it belongs to the host"
+        return item.changed(method=Method.STAY, state=ItemState.STAYS, because=because)
     if policy is Policy.STOP:
-        return item.changed(method=Method.STOP, reason=f"label {POLICY_LABEL}=stop")
+        return item.changed(method=Method.STOP, because=f"label {POLICY_LABEL}=stop")
     if not item.may_go_live:
-        return item.changed(method=Method.COLD, reason=f"label {POLICY_LABEL}=cold")
+        return item.changed(method=Method.COLD, because=f"label {POLICY_LABEL}=cold")
     return item
 
 
