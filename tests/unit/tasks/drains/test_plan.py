@@ -160,13 +160,13 @@ def test_rates_come_from_what_has_left(fixed: float, mib_per_second: int) -> Non
 def moved(size: int, seconds: float, number: int) -> Workflow:
     """A move that had its host to itself."""
     began = now() + timedelta(hours=number)
-    done = {"epoch": 1, "state": StepState.DONE, "started": began}
+    taken, restored = (
+        Step(unit=unit, host=host, epoch=1, state=StepState.DONE, started=began)
+        for unit, host in ((Unit.CHECKPOINT, "a"), (Unit.RESTORE, "b"))
+    )
     return new_workflow(Kind.MIGRATE, f"w{number}", source="a", target="b").model_copy(
         update={
-            "steps": (
-                Step(unit=Unit.CHECKPOINT, host="a", result={"raw_bytes": size}, **done),
-                Step(unit=Unit.RESTORE, host="b", **done),
-            ),
+            "steps": (taken.model_copy(update={"result": {"raw_bytes": size}}), restored),
             "created": began,
             "ended": began + timedelta(seconds=seconds),
         }
