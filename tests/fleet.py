@@ -74,20 +74,24 @@ class State:
 
 
 class Fleet:
-    """Two hosts, a hub, a worker on each, and the counting image on both hosts."""
+    """Hosts, a hub, a worker on each, and the counting image on all hosts."""
 
-    def __init__(self, lab: Lab, *, program: Sequence[str] = ()) -> None:
+    def __init__(
+        self, lab: Lab, *, hosts: Sequence[str] = HOSTS, program: Sequence[str] = ()
+    ) -> None:
         self.lab = lab
+        self.hosts = tuple(hosts)
         self._program = ("--program", shlex.join(program)) if program else ()
-        self._runtimes = {host: PodmanRuntime(lab.socket(host)) for host in HOSTS}
+        self._runtimes = {host: PodmanRuntime(lab.socket(host)) for host in self.hosts}
 
     def start(self) -> None:
-        """Start the workers, build the counting image on host a, and load it on host b."""
+        """Start the workers, build the counting image on the first host, load it on the others."""
         self.start_workers()
         with counter_context() as context:
-            self.workflow("build", str(context), "--tag", IMAGE, "--host", "a")
-        with self.runtime("a").save_image(IMAGE) as chunks:
-            self.runtime("b").load_image(chunks)
+            self.workflow("build", str(context), "--tag", IMAGE, "--host", self.hosts[0])
+        for host in self.hosts[1:]:
+            with self.runtime(self.hosts[0]).save_image(IMAGE) as chunks:
+                self.runtime(host).load_image(chunks)
 
     def start_workers(self) -> None:
         """Start the workers that do not run."""
@@ -301,7 +305,7 @@ class Workload:
 
     def forget(self) -> None:
         """Remove whatever any host has of it."""
-        for host in HOSTS:
+        for host in self.fleet.hosts:
             runtime = self.fleet.runtime(host)
             runtime.remove(self.name, force=True, volumes=True)
             runtime.remove_volume(self.volume)

@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime import NetworkAttachment, NetworkSpec, PodSpec, Port
 from runtime.libpod import LibpodClient
-from tests.fleet import HOSTS, IMAGE, Fleet, State, Workload, eventually
+from tests.fleet import IMAGE, Fleet, State, Workload, eventually
 from tests.projects import CLIENT, DATABASE
 
 PUBLISHED = 18099
@@ -117,7 +117,7 @@ class Pod:
 
     def forget(self) -> None:
         """Remove whatever any host has of it."""
-        for host in HOSTS:
+        for host in self.fleet.hosts:
             runtime = self.fleet.runtime(host)
             for container in runtime.containers():
                 if container.pod == self.name and not container.infra:

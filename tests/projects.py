@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from runtime import Mount, NetworkAttachment, NetworkSpec, RestartPolicy, RunSpec, VolumeSpec
-from tests.fleet import HOSTS, IMAGE, Fleet, State, Workload, eventually
+from tests.fleet import IMAGE, Fleet, State, Workload, eventually
 
 # Says back what it hears, and keeps it in the project's volume.
 DATABASE = "exec nc -ll -p 7000 -e tee -a /data/heard"
@@ -90,7 +90,7 @@ class Project:
 
     def forget(self) -> None:
         """Remove whatever any host has of it."""
-        for host in HOSTS:
+        for host in self.fleet.hosts:
             runtime = self.fleet.runtime(host)
             for name in self.containers:
                 runtime.remove(name, force=True, volumes=True)
