@@ -223,6 +223,17 @@ class CheckpointUnsupportedError(RuntimeEngineError):
         return f"{self.container!r} cannot be checkpointed: {self.reason}"
 
 
+class OutOfSightError(RuntimeEngineError):
+    """The worker cannot reach a file of the engine's host that the work needs."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the worker cannot reach {self.path} on the engine's host; run it there, as root"
+
+
 class CheckpointFailedError(RuntimeEngineError):
     """The engine began a checkpoint and failed. ``log_tail`` is CRIU's own, when it can be had."""
 

@@ -17,7 +17,7 @@ from runtime.errors import (
     NetworkNotFoundError,
     RestoreFailedError,
 )
-from runtime.fake_archive import read_archive, write_archive
+from runtime.fake_archive import read_archive, write_archive, write_cold_archive
 from runtime.fake_exec import FakeExec
 from runtime.fake_facts import FakeFacts
 from runtime.fake_objects import FakeImages, FakeObjects
@@ -31,6 +31,7 @@ from runtime.protocols import CheckpointStream
 from runtime.specs import (
     Capabilities,
     CheckpointSpec,
+    ColdSpec,
     ContainerInfo,
     ContainerState,
     ContainerSummary,
@@ -236,11 +237,41 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
             found.memory = b""
         yield CheckpointStream(pieces(data), {"pages_written": 1})
 
-    def _why_not(self, container: FakeContainer) -> str:
+    @contextmanager
+    def cold_copy(self, container: str, spec: ColdSpec) -> Iterator[CheckpointStream]:
+        """Stop a container and stream an archive of its files."""
+        if planned := self.faults["cold_copy"]:
+            raise planned.pop(0)
+        found = self._find(container)
+        if reason := self._why_not_cold(found):
+            raise CheckpointUnsupportedError(container, reason)
+        self.stop(container, timeout_seconds=spec.stop_timeout_seconds)
+        mounted = {m.source for m in found.spec.mounts if m.type == "volume"}
+        names = () if spec.ignore_volumes else sorted(mounted)
+        yield CheckpointStream(
+            pieces(write_cold_archive(found, {name: self.volumes[name] for name in names})), {}
+        )
+
+    @faulty
+    def remove_paths(self, container: str, paths: Iterable[str]) -> None:
+        """Remove files of the layer; those of the image are gone too."""
+        found = self._find(container)
+        for path in paths:
+            found.deleted.add(path)
+            name = path.strip("/")
+            for file in [f for f in found.files if f == name or f.startswith(f"{name}/")]:
+                del found.files[file]
+
+    def _why_not_cold(self, container: FakeContainer) -> str:
         if container.state is not ContainerState.RUNNING:
             return f"it is {container.state}, not running"
         if container.spec.auto_remove:
             return "it was made with --rm and would vanish when it stops"
+        return ""
+
+    def _why_not(self, container: FakeContainer) -> str:
+        if reason := self._why_not_cold(container):
+            return reason
         if container.dependencies:
             return f"it depends on {', '.join(container.dependencies)}"
         return self.checkpoint_reason
@@ -274,6 +305,7 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
             made.spec = made.spec.model_copy(update={"ports": spec.publish})
         if spec.ignore_rootfs:
             made.files.clear()
+            made.deleted.clear()
         made.state = ContainerState.RUNNING
         self.containers_by_id[made.id] = made
         return made.id

@@ -14,6 +14,7 @@ CONFIG = "config.dump"
 SPEC = "spec.dump"
 PAGES = "checkpoint/pages-1.img"
 ROOTFS = "rootfs-diff.tar"
+DELETED = "deleted.files"
 LOG = "ctr.log"
 
 
@@ -40,11 +41,22 @@ def write_archive(container: FakeContainer, volumes: Mapping[str, FakeVolume]) -
         SPEC: container.spec.model_dump_json().encode(),
         LOG: container.log,
         PAGES: container.memory,
-        ROOTFS: pack(container.files),
     }
+    return pack(members | _files(container, volumes))
+
+
+def write_cold_archive(container: FakeContainer, volumes: Mapping[str, FakeVolume]) -> bytes:
+    """Write a container's layer and the volumes that it mounts."""
+    return pack(_files(container, volumes))
+
+
+def _files(container: FakeContainer, volumes: Mapping[str, FakeVolume]) -> dict[str, bytes]:
+    members = {ROOTFS: pack(container.files)}
+    if container.deleted:
+        members[DELETED] = json.dumps(sorted(container.deleted)).encode()
     for name, volume in volumes.items():
         members[f"volumes/{name}.tar"] = pack(volume.files)
-    return pack(members)
+    return members
 
 
 def read_archive(data: bytes) -> FakeArchive:
@@ -63,6 +75,7 @@ def read_archive(data: bytes) -> FakeArchive:
             image_id=config["rootfsImageID"],
             memory=members[PAGES],
             files=unpack([members[ROOTFS]]),
+            deleted=set(json.loads(members.get(DELETED, b"[]"))),
             log=members[LOG],
             pod=config["pod"],
         )

@@ -50,6 +50,7 @@ class FakeContainer:
     state: ContainerState = ContainerState.CREATED
     memory: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)  # the writable layer
+    deleted: set[str] = field(default_factory=set)  # what of its image ("/a/b") is gone
     log: bytes = b""
     stdin: bytes = b""  # what the last command of exec_stream was sent
     exit_code: int = 0

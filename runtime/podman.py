@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
-from tarfile import TarError
 from typing import Any
 
 from runtime import host_network
@@ -16,6 +15,7 @@ from runtime.canary import run_canary
 from runtime.canary_image import canary_image
 from runtime.context import secret_members
 from runtime.docker import DockerRuntime
+from runtime.dumping import checkpoint_errors, failing_as_checkpoint
 from runtime.errors import (
     CheckpointFailedError,
     CheckpointUnsupportedError,
@@ -32,6 +32,7 @@ from runtime.inspecting import container_info, container_summary
 from runtime.libpod import LibpodClient
 from runtime.object_answers import libpod_network_body
 from runtime.peek import kinds, peeking
+from runtime.podman_cold import PodmanCold
 from runtime.podman_defaults import EngineDefaults, probe_body
 from runtime.podman_pods import PodmanPods
 from runtime.podman_requests import build_params, podman_body, restore_params
@@ -62,7 +63,7 @@ from runtime.specs import (
 from runtime.upload import Upload
 
 
-class PodmanRuntime(PodmanPods, DockerRuntime):
+class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
     """One Podman host (5.x)."""
 
     def __init__(self, socket: str, checkpoint_probe: Callable[[], None] | None = None) -> None:
@@ -227,7 +228,7 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
         }
         path, operation = f"/containers/{info.id}/checkpoint", f"checkpoint of {container!r}"
         with ExitStack() as stack:
-            with _checkpoint_errors(container):
+            with checkpoint_errors(container):
                 request = self._libpod.request("POST", path, operation=operation, params=params)
                 chunks = self._libpod.chunks(stack.enter_context(request), operation)
                 first = next(chunks, b"")
@@ -238,7 +239,7 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
                     layer = stack.enter_context(layer_of(self._libpod, hidden))
             statistics: dict[str, int] = {}
             archive = completed(chain([first], chunks), layer, statistics)
-            yield CheckpointStream(_failing_as_checkpoint(archive, container), statistics)
+            yield CheckpointStream(failing_as_checkpoint(archive, container), statistics)
 
     def _require_readable(self, container: str, hidden: dict[str, Any]) -> None:
         try:
@@ -352,23 +353,3 @@ class PodmanRuntime(PodmanPods, DockerRuntime):
                 return kinds(peek, wanted)
         except EngineError:
             return {}
-
-
-@contextmanager
-def _checkpoint_errors(container: str) -> Iterator[None]:
-    """From the request on, a lost connection is a failed checkpoint: it may have been made."""
-    try:
-        yield
-    except (EngineError, EngineUnavailableError) as error:
-        raise CheckpointFailedError(container, error.reason) from error
-    except (TarError, OSError) as error:  # an archive that cannot be completed has lost something
-        raise CheckpointFailedError(container, str(error)) from error
-
-
-def _failing_as_checkpoint(chunks: Iterator[bytes], container: str) -> Iterator[bytes]:
-    while True:
-        with _checkpoint_errors(container):
-            chunk = next(chunks, None)
-        if chunk is None:
-            return
-        yield chunk

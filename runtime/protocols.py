@@ -15,6 +15,7 @@ from runtime.specs import (
     BuildStep,
     Capabilities,
     CheckpointSpec,
+    ColdSpec,
     ContainerInfo,
     ContainerSummary,
     EngineEvent,
@@ -248,6 +249,23 @@ class CheckpointRuntime(Runtime, Protocol):
         its checkpoint in place until it is removed or restored. Leaving the context early hangs
         up; the in-place checkpoint stays. Raises CheckpointUnsupportedError before any work,
         CheckpointFailedError, ContainerNotFoundError.
+        """
+
+    def cold_copy(self, container: str, spec: ColdSpec) -> AbstractContextManager[CheckpointStream]:
+        """Stop a container and stream an archive of its files, without its memory.
+
+        A checkpoint's archive (an uncompressed tar) of which there are only the writable layer, in
+        front, and the volumes; nothing restores it, ``put_archive`` and ``remove_paths`` unpack it.
+        The container is stopped when the context is entered, and starts anew from its files. Needs
+        no CRIU. Raises CheckpointUnsupportedError before any work, CheckpointFailedError,
+        ContainerNotFoundError.
+        """
+
+    def remove_paths(self, container: str, paths: Iterable[str]) -> None:
+        """Remove files and directories ("/a/b") of a created container that was not set up yet.
+
+        Absent ones are no error; no symbolic link is followed. Raises ContainerNotFoundError,
+        OutOfSightError where the engine's files cannot be reached.
         """
 
     def restore(self, chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "BuildStep",
     "Capabilities",
     "CheckpointSpec",
+    "ColdSpec",
     "ContainerInfo",
     "ContainerState",
     "ContainerSummary",
@@ -115,6 +116,13 @@ class CheckpointSpec(Spec):
     file_locks: bool = True
     ignore_rootfs: bool = False  # leave the writable layer out of the archive
     keep: bool = False  # keep CRIU's logs and statistics on the host
+
+
+class ColdSpec(Spec):
+    """Options of a cold copy. ``stop_timeout_seconds`` None: as the container was made."""
+
+    stop_timeout_seconds: int | None = None  # how long its process may take to end; 0: none
+    ignore_volumes: bool = False  # another container's archive holds them
 
 
 class RestoreSpec(Spec):

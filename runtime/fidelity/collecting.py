@@ -24,10 +24,13 @@ def layer_of(libpod: LibpodClient, container: Mapping[str, Any]) -> Iterator[Lay
     and a restore in place. From the host's files it takes as long as the layer is large; an export,
     the other way, as long as the image is large.
     """
-    # as Podman does, for /tmp is often memory
-    directory = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - the file has no name
-    with tempfile.TemporaryFile(dir=directory) as entries:
+    with tempfile.TemporaryFile(dir=temporary_directory()) as entries:
         yield _read(libpod, container, entries)
+
+
+def temporary_directory() -> str:
+    """Where files that may be large are put for a while: as Podman does, for /tmp is memory."""
+    return os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - the files have no names
 
 
 def _read(libpod: LibpodClient, container: Mapping[str, Any], entries: IO[bytes]) -> Layer:

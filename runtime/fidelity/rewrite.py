@@ -59,19 +59,25 @@ def completed(
             yield from _rooted(content) if rooted and member.info.size else content
             yield bytes(padding(member.info.size))
     if layer is not None:
-        yield from _members(layer)
+        yield from layer_members(layer)
     yield from outer.rest()
 
 
-def _members(layer: Layer) -> Iterator[bytes]:
+def layer_members(layer: Layer) -> Iterator[bytes]:
+    """Spell the members of an archive that hold a layer."""
     if layer.size:
-        size = layer.size + len(END)
-        yield _header(LAYER, size)
-        layer.entries.seek(0)
-        yield from iter(lambda: layer.entries.read(PIECE_BYTES), b"")
-        yield END + bytes(padding(size))
+        yield from tar_member(LAYER, layer)
     if layer.deleted:
         yield from _small(DELETED, json.dumps(layer.deleted).encode("utf-8", "surrogateescape"))
+
+
+def tar_member(name: str, tree: Layer) -> Iterator[bytes]:
+    """Spell a member that is a tar of its own, with the blocks that end it."""
+    size = tree.size + len(END)
+    yield _header(name, size)
+    tree.entries.seek(0)
+    yield from iter(lambda: tree.entries.read(PIECE_BYTES), b"")
+    yield END + bytes(padding(size))
 
 
 def _small(name: str, content: bytes) -> Iterator[bytes]:

@@ -24,7 +24,8 @@ _AUFS = ".wh."  # how fuse-overlayfs marks what is gone
 _METACOPY = "trusted.overlay.metacopy"  # the file has its new mode and owner here, its content not
 _OPAQUE = "trusted.overlay.opaque"
 # Overlayfs' own marks, and a label that belongs to the host's policy.
-_OF_THE_HOST = ("trusted.overlay.", "user.overlay.", "security.selinux")
+_OF_THE_HOST: tuple[str, ...] = ("security.selinux",)
+_OF_THE_LAYER = ("trusted.overlay.", "user.overlay.", *_OF_THE_HOST)
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -44,10 +45,11 @@ class NotAllHereError(Exception):
 class UpperDirectory:
     """Reads a layer below ``path``, never through a symbolic link of the container's making.
 
-    ``read`` gives the content of a path ("/a/b") that the layer itself does not hold.
+    ``read`` gives the content of a path ("/a/b") that the layer itself does not hold. Without it
+    the directory is no layer but a volume, in which nothing is a mark.
     """
 
-    def __init__(self, path: Path, read: ReadContent) -> None:
+    def __init__(self, path: Path, read: ReadContent | None) -> None:
         self._path, self._read = path, read
         self._links: dict[int, str] = {}  # inode to its first name, for those with several
 
@@ -64,9 +66,9 @@ class UpperDirectory:
         for name in sorted(os.listdir(handle)):
             status = os.stat(name, dir_fd=handle, follow_symlinks=False)
             path = f"{folder}{name}"
-            if name.startswith(_AUFS):
+            if name.startswith(_AUFS) and self._read:
                 raise NotAllHereError(path)
-            if _is_whiteout(status):
+            if _is_whiteout(status) and self._read:
                 yield Whiteout(path="/" + path)
             elif stat.S_IFMT(status.st_mode) in _TYPES:
                 yield self._entry(path, name, handle, status)
@@ -76,9 +78,9 @@ class UpperDirectory:
 
     def _entry(self, path: str, name: str, handle: int, status: os.stat_result) -> Entry:
         attributes = _attributes(name, handle)
-        if _REDIRECT in attributes:
+        if _REDIRECT in attributes and self._read:
             raise NotAllHereError(path)
-        info = _tar_info(path, status, attributes)
+        info = _tar_info(path, status, attributes, _OF_THE_LAYER if self._read else _OF_THE_HOST)
         if stat.S_ISLNK(status.st_mode):
             info.linkname = os.readlink(name, dir_fd=handle)
         if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1:
@@ -88,10 +90,11 @@ class UpperDirectory:
         if first != path:
             info.type, info.linkname, info.size = tarfile.LNKTYPE, first, 0
         if not info.isreg():
-            return Entry(info=info, opaque=attributes.get(_OPAQUE) == b"y")
-        elsewhere = _METACOPY in attributes
-        content = self._read("/" + path) if elsewhere else _file(name, handle, info.size)
-        return Entry(info=info, content=content)
+            opaque = attributes.get(_OPAQUE) == b"y" and self._read is not None
+            return Entry(info=info, opaque=opaque)
+        if _METACOPY in attributes and self._read:
+            return Entry(info=info, content=self._read("/" + path))
+        return Entry(info=info, content=_file(name, handle, info.size))
 
 
 def _is_whiteout(status: os.stat_result) -> bool:
@@ -108,7 +111,9 @@ def _attributes(name: str, handle: int) -> dict[str, bytes]:
     }
 
 
-def _tar_info(path: str, status: os.stat_result, attributes: dict[str, bytes]) -> TarInfo:
+def _tar_info(
+    path: str, status: os.stat_result, attributes: dict[str, bytes], dropped: tuple[str, ...]
+) -> TarInfo:
     info = TarInfo(path)
     info.type = _TYPES[stat.S_IFMT(status.st_mode)]
     info.mode, info.uid, info.gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
@@ -118,7 +123,7 @@ def _tar_info(path: str, status: os.stat_result, attributes: dict[str, bytes]) -
     info.pax_headers = {
         XATTR + key: value.decode("utf-8", "surrogateescape")
         for key, value in attributes.items()
-        if not key.startswith(_OF_THE_HOST)
+        if not key.startswith(dropped)
     }
     if fraction := status.st_mtime_ns % 10**9:
         info.pax_headers["mtime"] = f"{info.mtime}.{fraction:09d}"
