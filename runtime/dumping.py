@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tarfile import TarError
 
-from runtime.errors import CheckpointFailedError, EngineError, EngineUnavailableError
+from runtime.errors import (
+    CheckpointFailedError,
+    EngineError,
+    EngineUnavailableError,
+    OutOfSightError,
+)
 
 
 @contextmanager
@@ -16,7 +21,11 @@ def checkpoint_errors(container: str) -> Iterator[None]:
         yield
     except (EngineError, EngineUnavailableError) as error:
         raise CheckpointFailedError(container, error.reason) from error
-    except (TarError, OSError) as error:  # an archive that cannot be completed has lost something
+    except (
+        TarError,
+        OSError,
+        OutOfSightError,
+    ) as error:  # an archive that cannot be completed has lost something
         raise CheckpointFailedError(container, str(error)) from error
 
 

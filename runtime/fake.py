@@ -52,6 +52,7 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
     def __init__(self, *, checkpoint_reason: str = "") -> None:
         super().__init__()
         self.checkpoint_reason = checkpoint_reason  # not empty: checkpoints are unsupported
+        self.cold_reason = ""  # not empty: cold copies are unsupported
         self.losses: tuple[str, ...] = ()  # what ``unkept`` says
 
     @faulty
@@ -237,6 +238,11 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
             found.memory = b""
         yield CheckpointStream(pieces(data), {"pages_written": 1})
 
+    @faulty
+    def cold_blocker(self, container: str) -> str:
+        """Say what would go wrong, or what ``cold_reason`` holds."""
+        return self._why_not_cold(self._find(container))
+
     @contextmanager
     def cold_copy(self, container: str, spec: ColdSpec) -> Iterator[CheckpointStream]:
         """Stop a container and stream an archive of its files."""
@@ -267,11 +273,13 @@ class FakeRuntime(FakeImages, FakeObjects, FakePods, FakeExec, FakeWatching, Fak
             return f"it is {container.state}, not running"
         if container.spec.auto_remove:
             return "it was made with --rm and would vanish when it stops"
-        return ""
+        return self.cold_reason
 
     def _why_not(self, container: FakeContainer) -> str:
-        if reason := self._why_not_cold(container):
-            return reason
+        if container.state is not ContainerState.RUNNING:
+            return f"it is {container.state}, not running"
+        if container.spec.auto_remove:
+            return "it was made with --rm and would vanish when it stops"
         if container.dependencies:
             return f"it depends on {', '.join(container.dependencies)}"
         return self.checkpoint_reason

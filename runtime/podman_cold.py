@@ -29,53 +29,56 @@ class PodmanCold:
     _libpod: LibpodClient
     _inspected: Callable[[str], dict[str, Any]]
 
-    @contextmanager
-    def cold_copy(self, container: str, spec: ColdSpec) -> Iterator[CheckpointStream]:
-        """Stop a container and stream an archive of its files; see CheckpointRuntime.
+    def cold_blocker(self, container: str) -> str:
+        """Why no cold copy can be made of a container; see CheckpointRuntime.
 
         Podman has no call that reads a volume with its owners: the worker must see the volumes.
         """
         info = self.inspect(container)
         hidden = self._inspected(info.id)
-        self._require_copyable(container, info, hidden)
-        volumes = {} if spec.ignore_volumes else self._volumes_in_sight(container, hidden)
-        with ExitStack() as stack:
-            with checkpoint_errors(container):
-                self.stop(info.id, timeout_seconds=_patience(spec, info))
-                layer = stack.enter_context(layer_of(self._libpod, hidden))
-            archive = cold_archive(layer, volumes)
-            stack.callback(archive.close)
-            yield CheckpointStream(failing_as_checkpoint(archive, container), {})
-
-    def _require_copyable(
-        self, container: str, info: ContainerInfo, hidden: dict[str, Any]
-    ) -> None:
         if info.state is not ContainerState.RUNNING:
-            raise CheckpointUnsupportedError(container, f"it is {info.state}, not running")
+            return f"it is {info.state}, not running"
         if info.auto_remove:
-            reason = "it was made with --rm and would vanish when it stops"
-            raise CheckpointUnsupportedError(container, reason)
+            return "it was made with --rm and would vanish when it stops"
         try:
             require_readable(self._libpod, hidden)
         except EngineError as error:
-            reason = f"the engine cannot tell what it changed: {error.reason}"
-            raise CheckpointUnsupportedError(container, reason) from error
+            return f"the engine cannot tell what it changed: {error.reason}"
+        return next(filter(None, map(self._why_unseen, _volumes(hidden))), "")
 
-    def _volumes_in_sight(self, container: str, hidden: dict[str, Any]) -> dict[str, Path]:
-        """Where the files of its volumes are when it is stopped."""
-        names = [m["Name"] for m in hidden.get("Mounts") or () if m["Type"] == "volume"]
-        return {name: self._volume_in_sight(container, name) for name in dict.fromkeys(names)}
-
-    def _volume_in_sight(self, container: str, name: str) -> Path:
-        operation = f"inspect of volume {name!r}"
-        volume = self._libpod.json(f"/volumes/{name}/json", operation=operation)
+    def _why_unseen(self, name: str) -> str:
+        """Why the files of a volume cannot be read when its container is stopped, if so."""
+        volume = self._volume(name)
         if volume.get("Options") or (volume.get("Driver") or "local") != "local":
-            reason = f"its volume {name!r} is no plain local one: stopped, nobody sees its files"
+            return f"its volume {name!r} is no plain local one: stopped, nobody sees its files"
+        seen = seen_by_engine(self.socket, volume["Mountpoint"])
+        return "" if seen else str(OutOfSightError(volume["Mountpoint"]))
+
+    def _volume(self, name: str) -> dict[str, Any]:
+        operation = f"inspect of volume {name!r}"
+        return self._libpod.json(f"/volumes/{name}/json", operation=operation)
+
+    @contextmanager
+    def cold_copy(self, container: str, spec: ColdSpec) -> Iterator[CheckpointStream]:
+        """Stop a container and stream an archive of its files; see CheckpointRuntime."""
+        if reason := self.cold_blocker(container):
             raise CheckpointUnsupportedError(container, reason)
-        place = seen_by_engine(self.socket, volume["Mountpoint"])
+        hidden = self._inspected(container)
+        names = () if spec.ignore_volumes else _volumes(hidden)
+        with ExitStack() as stack:
+            with checkpoint_errors(container):
+                self.stop(container, timeout_seconds=spec.stop_timeout_seconds)
+                layer = stack.enter_context(layer_of(self._libpod, hidden))
+                places = {name: self._place(name) for name in names}
+            archive = cold_archive(layer, places)
+            stack.callback(archive.close)
+            yield CheckpointStream(failing_as_checkpoint(archive, container), {})
+
+    def _place(self, volume: str) -> Path:
+        mountpoint = self._volume(volume)["Mountpoint"]
+        place = seen_by_engine(self.socket, mountpoint)
         if place is None:
-            reason = str(OutOfSightError(volume["Mountpoint"]))
-            raise CheckpointUnsupportedError(container, reason)
+            raise OutOfSightError(mountpoint)
         return place
 
     def remove_paths(self, container: str, paths: Iterable[str]) -> None:
@@ -105,7 +108,6 @@ class PodmanCold:
                 pass
 
 
-def _patience(spec: ColdSpec, info: ContainerInfo) -> int | None:
-    if spec.stop_timeout_seconds is None:
-        return info.spec.stop_timeout_seconds
-    return spec.stop_timeout_seconds
+def _volumes(hidden: dict[str, Any]) -> tuple[str, ...]:
+    names = (m["Name"] for m in hidden.get("Mounts") or () if m["Type"] == "volume")
+    return tuple(dict.fromkeys(names))

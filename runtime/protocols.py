@@ -251,6 +251,12 @@ class CheckpointRuntime(Runtime, Protocol):
         CheckpointFailedError, ContainerNotFoundError.
         """
 
+    def cold_blocker(self, container: str) -> str:
+        """Why no cold copy can be made of a running container; empty when one can.
+
+        Raises ContainerNotFoundError.
+        """
+
     def cold_copy(self, container: str, spec: ColdSpec) -> AbstractContextManager[CheckpointStream]:
         """Stop a container and stream an archive of its files, without its memory.
 

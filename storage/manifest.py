@@ -90,7 +90,8 @@ class CheckpointDraft(Record):
     `spec` is what a cold start needs to run the container again; `networks` and
     `volume_specs` are how to make those that are missing on another host. What may hold secrets is
     left out of the repr. `facts` (about the host) are for people and for placement; this package
-    does not look into them. An imported one has no `host`.
+    does not look into them. An imported one has no `host`. Without `memory` it is of a container
+    that was stopped: its files can be brought back, its process not.
 
     `parent` is the checkpoint that this one is told apart from, and `chain` the archives that its
     own, a delta then, is to be applied to: the full one first. A chain without a parent is this
@@ -103,6 +104,7 @@ class CheckpointDraft(Record):
     created: UtcDatetime
     host: str
     container_id: str
+    memory: bool = True
     image: ImageRef
     spec: dict[str, JsonValue] = Field(repr=False)
     volumes: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storage import new_checkpoint_id
 from tasks.errors import InvalidRequestError
+from tasks.ladder import migrate_command
 from tasks.locate import Place
 from tasks.models import Kind, Outcome, State, Unit, Workflow, new_workflow, now
 
@@ -15,6 +16,7 @@ AS_ASKED = frozenset(
         Outcome.BUILT,
         Outcome.STARTED,
         Outcome.CHECKED,
+        Outcome.STOPPED,
     }
 )
 
@@ -30,15 +32,16 @@ def require_retryable(workflow: Workflow) -> None:
             f"workflow {workflow.id} healed a dead host, which first has to be off: "
             f"podferry heal {workflow.source}"
         )
-    if workflow.outcome in AS_ASKED:
+    if workflow.outcome in AS_ASKED or workflow.cold_as_asked:
         raise InvalidRequestError(
             f"workflow {workflow.id} ended as asked ({workflow.outcome}); "
             f"for another one type: {command_of(workflow)}"
         )
     if workflow.outcome is Outcome.FAILED and workflow.source_stopped:
         raise InvalidRequestError(
-            f"workflow {workflow.id} left {workflow.workload!r} stopped on {workflow.source}, with "
-            f"its memory; first bring it back: podferry resume {workflow.id}"
+            f"workflow {workflow.id} left {workflow.workload!r} stopped on {workflow.source}"
+            f"{'' if workflow.options.cold else ', with its memory'}; "
+            f"first bring it back: podferry resume {workflow.id}"
         )
     if any(step.unit is Unit.BUILD and step.started for step in workflow.steps):
         raise InvalidRequestError(
@@ -86,8 +89,12 @@ def command_of(workflow: Workflow) -> str:
     """The command that asks for the like of it, as far as the record tells."""
     target = asked_target(workflow)
     match workflow.kind:
-        case Kind.MIGRATE | Kind.PREFLIGHT:
-            return f"podferry {workflow.kind} {workflow.workload} --to {target}"
+        case Kind.MIGRATE:
+            return migrate_command(workflow, target)
+        case Kind.PREFLIGHT:
+            return f"podferry preflight {workflow.workload} --to {target}"
+        case Kind.STOP:
+            return f"podferry drain {workflow.source}"
         case Kind.CHECKPOINT:
             return f"podferry checkpoint {workflow.workload}"
         case Kind.RESTORE:

@@ -72,11 +72,14 @@ def _cancelled(workflow: Workflow) -> Workflow:
 def resume(records: Records, workflow_id: str, online: Collection[str]) -> Workflow:
     """Reopen a failed workflow with a plan that brings the workload back on its source.
 
+    One that has stopped a workload, as it was asked to, likewise: it is started there again.
+
     ``online`` are the hosts that live.
     """
 
     def change(workflow: Workflow) -> Workflow:
-        if workflow.outcome is not Outcome.FAILED or not workflow.source_stopped:
+        stopped = workflow.outcome in {Outcome.FAILED, Outcome.STOPPED}
+        if not stopped or not workflow.source_stopped:
             raise InvalidRequestError(
                 f"workflow {workflow_id} left nothing to resume "
                 f"(state {workflow.state}, outcome {workflow.outcome or 'none yet'})"

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from runtime import ContainerFacts, Finding, HostFacts, PodInfo, RestartPolicy, Severity
 from tasks.errors import InvalidRequestError
-from tasks.models import Fallback, Model, Parts, Unit, Workflow
+from tasks.models import Fallback, Model, Parts, Policy, Unit, Workflow
 
 
 class MemberFacts(Model):
@@ -58,6 +58,7 @@ class SourceFacts(Model):
     members: tuple[MemberFacts, ...]
     pod: PodFacts | None = None
     fallback: tuple[Fallback, ...] = ()  # what a label says of it
+    policy: Policy = Policy.AUTO  # likewise
 
     @property
     def volumes(self) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from tasks.errors import DeadlineError, InvalidRequestError
 from tasks.models import (
     LADDER,
@@ -17,12 +19,13 @@ from tasks.models import (
     Kind,
     OnDeadline,
     Outcome,
+    Policy,
     Step,
     StepState,
     Unit,
     Workflow,
 )
-from tasks.plans import Steps, arrived, why
+from tasks.plans import Steps, arrived, back_by, why
 
 # What may be gone at the next try, by the names that records keep.
 PASSING = frozenset(
@@ -38,6 +41,10 @@ PASSING = frozenset(
 ONCE = frozenset({Unit.UP, Unit.BUILD})
 # The target of a plan as it was asked, and what a later plan may choose, are known from these.
 CHOOSES_TARGET = frozenset({Unit.PREFLIGHT, Unit.RESTORE})
+
+
+# Kinds that stop a workload on its source.
+STOPPING = frozenset({Kind.MIGRATE, Kind.CHECKPOINT, Kind.STOP})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +84,23 @@ def parse_ladder(text: str) -> tuple[Fallback, ...]:
 
 
 def ladder_of(workflow: Workflow, default: Sequence[Fallback] = LADDER) -> tuple[Fallback, ...]:
-    """The rungs of a workflow: as it was asked, as its containers' label says, or the default."""
-    if workflow.options.fallback:
-        return workflow.options.fallback
+    """The rungs of a workflow: as it was asked, as its containers' label says, or the default.
+
+    What is never to lose its memory is not started cold, whatever these say.
+    """
+    label = _described(workflow, "fallback")
+    rungs = workflow.options.fallback or (label if isinstance(label, list) and label else default)
+    ladder = (Fallback(str(rung)) for rung in rungs)
+    return tuple(rung for rung in ladder if not (rung is Fallback.COLD and _stays_live(workflow)))
+
+
+def _stays_live(workflow: Workflow) -> bool:
+    return _described(workflow, "policy") == Policy.LIVE
+
+
+def _described(workflow: Workflow, field: str) -> JsonValue:
     described = workflow.done(Unit.DESCRIBE)
-    label = described.result.get("fallback") if described else None
-    rungs = label if isinstance(label, list) and label else default
-    return tuple(Fallback(str(rung)) for rung in rungs)
+    return described.result.get(field) if described else None
 
 
 def after_failure(
@@ -109,12 +126,12 @@ def after_failure(
         return Next(steps=((Unit.FINISH, workflow.source or ""),))
     if workflow.kind is Kind.RESTORE and workflow.options.heal:
         return next(_heal_rungs(workflow, failed, online), _not_healed(workflow))
-    if workflow.kind not in {Kind.MIGRATE, Kind.CHECKPOINT} or not workflow.source_stopped:
+    if workflow.kind not in STOPPING or not workflow.source_stopped:
         return _before_the_stop(workflow)
     if failed.unit in {Unit.RESUME, Unit.DISCARD}:
         return End(
             outcome=Outcome.FAILED,
-            reason=f"{why(workflow)}; the memory is kept on {workflow.source}{_may_run(workflow)}",
+            reason=f"{why(workflow)}; {_kept(workflow)} on {workflow.source}{_may_run(workflow)}",
             next_command=f"podferry resume {workflow.id}",
         )
     return next(_rungs(workflow, failed, ladder_of(workflow, default), online))
@@ -152,9 +169,15 @@ def _before_the_stop(workflow: Workflow) -> End:
         return End(
             outcome=Outcome.UNTOUCHED,
             reason=reason,
-            next_command=f"podferry migrate {workflow.workload} --to {workflow.target}",
+            next_command=migrate_command(workflow, workflow.target or ""),
         )
     return End(outcome=Outcome.FAILED, reason=reason)
+
+
+def migrate_command(workflow: Workflow, target: str) -> str:
+    """The command that asks for a move like this one."""
+    cold = " --cold" if workflow.options.cold else ""
+    return f"podferry migrate {workflow.workload} --to {target}{cold}"
 
 
 def _rungs(
@@ -163,11 +186,11 @@ def _rungs(
     """The rungs that are left, in their order; the last is always there."""
     late = failed.error is not None and failed.error.type == DeadlineError.__name__
     if late and workflow.options.on_deadline is OnDeadline.COLD:
-        ladder = (Fallback.COLD,)
+        ladder = () if _stays_live(workflow) else (Fallback.COLD,)
     elif late or workflow.cancel_requested or workflow.done(Unit.CHECKPOINT) is None:
         ladder = ()
     for rung in ladder:
-        if rung is Fallback.ELSEWHERE and failed.unit is not Unit.UP:
+        if rung is Fallback.ELSEWHERE and (failed.unit is not Unit.UP or workflow.options.cold):
             yield from _elsewhere(workflow, online)
         elif rung is Fallback.COLD:
             yield from _cold(workflow, online)
@@ -183,7 +206,7 @@ def _elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
             (Unit.PREFLIGHT, host),
             (Unit.PUSH_IMAGE, source),
             (Unit.PULL_IMAGE, host),
-            (Unit.RESTORE, host),
+            (back_by(workflow), host),
             (Unit.FINISH, source),
         )
         yield Next(steps=steps, target=host)
@@ -206,7 +229,7 @@ def _heal_rungs(workflow: Workflow, failed: Step, online: Sequence[str]) -> Iter
     if failed.unit is Unit.DISCARD:
         return
     if not (late or workflow.cancel_requested):
-        if failed.unit is not Unit.UP:
+        if failed.unit is not Unit.UP or workflow.options.cold:
             yield from _restored_elsewhere(workflow, online)
         yield from _healed_cold(workflow, online)
     if workflow.touched in online or workflow.permit:
@@ -216,7 +239,7 @@ def _heal_rungs(workflow: Workflow, failed: Step, online: Sequence[str]) -> Iter
 def _restored_elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
     tried = {step.host for step in workflow.steps if step.unit is not Unit.DISCARD}
     for host in (host for host in online if host not in tried | {workflow.source}):
-        restore: Steps = ((Unit.PULL_IMAGE, host), (Unit.RESTORE, host))
+        restore: Steps = ((Unit.PULL_IMAGE, host), (back_by(workflow), host))
         yield Next(steps=(*_cleaned(workflow, host, online), *restore), target=host)
 
 
@@ -235,6 +258,11 @@ def _not_healed(workflow: Workflow) -> End:
         reason=f"{why(workflow)}{_may_run(workflow)}",
         next_command=f"podferry heal {workflow.source}",
     )
+
+
+def _kept(workflow: Workflow) -> str:
+    cold = workflow.options.cold or workflow.kind is Kind.STOP
+    return "it may be stopped" if cold else "the memory is kept"
 
 
 def _may_run(workflow: Workflow) -> str:

@@ -39,6 +39,7 @@ class Kind(StrEnum):
     BUILD = "build"
     UP = "up"
     PREFLIGHT = "preflight"  # would a migration work? Nothing is changed
+    STOP = "stop"  # a workload that is not worth a move: it stays, stopped, until it is resumed
 
 
 class Unit(StrEnum):
@@ -50,13 +51,14 @@ class Unit(StrEnum):
     PULL_IMAGE = "pull_image"  # target: image out of the store
     PRESEED = "preseed"  # source: a copy of it as it runs, for the checkpoint to be told apart from
     PREFETCH = "prefetch"  # target: that copy onto its disk
-    CHECKPOINT = "checkpoint"  # source: stop it, memory and files into the store
+    CHECKPOINT = "checkpoint"  # source: stop it, memory (unless cold) and files into the store
     RESTORE = "restore"  # target: bring it back from the store, until it is healthy
     FINISH = "finish"  # source: remove the old copy (the move is past its commit point)
-    UP = "up"  # target: cold start, volumes from the archive when there is one
+    UP = "up"  # target: cold start, its files from the archive when there is one
     DISCARD = "discard"  # target: make sure that no copy of ours is left there
-    RESUME = "resume"  # source: bring it back in place with its memory
+    RESUME = "resume"  # source: bring it back in place, with its memory if that was kept
     BUILD = "build"  # any host: an image from a context in the store
+    STOP = "stop"  # source: stop it for good
 
 
 class StepState(StrEnum):
@@ -80,13 +82,14 @@ class Outcome(StrEnum):
     """How a workflow ended."""
 
     MOVED = "moved"  # runs on the target, memory intact
-    COLD = "cold"  # started anew on the target, volumes from the archive
+    COLD = "cold"  # started anew on the target, files from the archive; or on the source
     RESUMED = "resumed"  # runs on the source again, memory intact
     UNTOUCHED = "untouched"  # failed before the source was stopped; it runs there
     CHECKPOINTED = "checkpointed"
     RESTORED = "restored"
     BUILT = "built"
     STARTED = "started"
+    STOPPED = "stopped"  # on its source, as asked
     CHECKED = "checked"  # a preflight: its findings say whether the move would work
     CANCELLED = "cancelled"  # on request; the workload is where it was
     FAILED = "failed"  # needs a person: ``reason`` and ``next_command`` say how
@@ -108,6 +111,15 @@ class Fallback(StrEnum):
 
 
 LADDER = (Fallback.ELSEWHERE, Fallback.COLD, Fallback.RESUME)
+
+
+class Policy(StrEnum):
+    """How a container wants to leave its host: its label ``podferry.policy``."""
+
+    AUTO = "auto"  # with its memory, if that can be done
+    LIVE = "live"  # never without its memory
+    COLD = "cold"  # stopped and started anew: its memory is worth nothing
+    STOP = "stop"  # in a drain: stopped, and not moved; else as auto
 
 
 class OnDeadline(StrEnum):
@@ -202,6 +214,8 @@ class Options(Model):
     ignore_static_ip: bool = False  # restore: let the target give new addresses
     canary: bool = False  # preflight: prove CRIU on both hosts now, whatever is known of it
     up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
+    cold: bool = False  # migrate: without its memory; restore: of a checkpoint that has none
+    fresh: bool = False  # a cold start: the image's files as they are in the image
     heal: bool = False  # restore: of what ran on a dead host; elsewhere, then cold, if it fails
 
 
@@ -261,6 +275,11 @@ class Workflow(Model):
         return next(
             (s for s in reversed(self.steps) if s.unit is unit and s.state is StepState.DONE), None
         )
+
+    @property
+    def cold_as_asked(self) -> bool:
+        """Whether it was to be started cold, and was, where it was to be."""
+        return self.options.cold and self.outcome is Outcome.COLD and self.done(Unit.UP) is not None
 
     def overdue(self, unit: Unit, moment: datetime) -> bool:
         """Whether it is too late for a unit. What brings the workload back is never too late."""

@@ -24,6 +24,8 @@ Steps = tuple[tuple[Unit, str], ...]
 def first_plan(workflow: Workflow) -> Steps:
     """The units of a new workflow, in order."""
     source, target = workflow.source or "", workflow.target or ""
+    cold, preseed = workflow.options.cold, workflow.options.preseed
+    brought = (back_by(workflow), target)
     match workflow.kind:
         case Kind.MIGRATE:
             early: Steps = ((Unit.PRESEED, source), (Unit.PREFETCH, target))
@@ -32,9 +34,9 @@ def first_plan(workflow: Workflow) -> Steps:
                 (Unit.PREFLIGHT, target),
                 (Unit.PUSH_IMAGE, source),
                 (Unit.PULL_IMAGE, target),
-                *(early if workflow.options.preseed is not Preseed.OFF else ()),
+                *(() if cold or preseed is Preseed.OFF else early),
                 (Unit.CHECKPOINT, source),
-                (Unit.RESTORE, target),
+                brought,
                 (Unit.FINISH, source),
             )
         case Kind.CHECKPOINT:
@@ -44,13 +46,32 @@ def first_plan(workflow: Workflow) -> Steps:
                 (Unit.CHECKPOINT, source),
             )
         case Kind.RESTORE:
-            return ((Unit.PULL_IMAGE, target), (Unit.RESTORE, target))
+            return ((Unit.PULL_IMAGE, target), brought)
         case Kind.BUILD:
             return ((Unit.BUILD, target),)
         case Kind.UP:
             return ((Unit.UP, target),)
         case Kind.PREFLIGHT:
             return ((Unit.DESCRIBE, source), (Unit.PREFLIGHT, target))
+        case Kind.STOP:
+            return ((Unit.DESCRIBE, source), (Unit.STOP, source))
+
+
+def back_by(workflow: Workflow) -> Unit:
+    """The unit that brings a workload back from its checkpoint."""
+    return Unit.UP if workflow.options.cold else Unit.RESTORE
+
+
+def made_cold(workflow: Workflow) -> Workflow:
+    """A move of which nothing but the look at its source was begun, turned into a cold one."""
+    steps = (
+        step.model_copy(update={"unit": Unit.UP})
+        if (step.unit, step.state) == (Unit.RESTORE, StepState.PENDING)
+        else step
+        for step in workflow.steps
+    )
+    options = workflow.options.model_copy(update={"cold": True, "preseed": Preseed.OFF})
+    return workflow.model_copy(update={"options": options, "steps": tuple(steps)})
 
 
 def planned(workflow: Workflow, steps: Steps) -> Workflow:
@@ -86,6 +107,8 @@ def outcome_of(workflow: Workflow) -> Outcome:
     if last.unit is Unit.RESUME:
         if workflow.cancel_requested:
             return Outcome.CANCELLED
+        if workflow.kind is Kind.STOP and workflow.done(Unit.STOP):
+            return Outcome.STARTED
         return Outcome.RESUMED if last.result.get("memory_kept") else Outcome.COLD
     if workflow.kind is Kind.MIGRATE:
         return Outcome.COLD if workflow.done(Unit.UP) else Outcome.MOVED
@@ -99,6 +122,7 @@ def outcome_of(workflow: Workflow) -> Outcome:
         Kind.BUILD: Outcome.BUILT,
         Kind.UP: Outcome.STARTED,
         Kind.PREFLIGHT: Outcome.CHECKED,
+        Kind.STOP: Outcome.STOPPED,
     }[workflow.kind]
 
 

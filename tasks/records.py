@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEEP_RECORDS = timedelta(days=30)
 # A request may hold secrets: one that failed is kept just long enough to be made again.
 KEEP_PAYLOAD = timedelta(hours=1)
-# A dead host that comes back is told by it what to stop.
+# A dead host that comes back is told by it what to stop; what was stopped, how to start again.
 KEEP_HEALED = timedelta(days=365)
 EVENTS_MAX = 10_000
 PAGE = 50
@@ -106,7 +106,8 @@ class Records:
                     _require_free(new, holders)
                 held = [key for key, holder in holders.items() if holder == new.id]
                 pipe.multi()
-                keep = max(self._keep, KEEP_HEALED) if new.options.heal else self._keep
+                needed = new.options.heal or new.outcome is Outcome.STOPPED
+                keep = max(self._keep, KEEP_HEALED) if needed else self._keep
                 pipe.set(_key(new.id), new.model_dump_json(), ex=keep if ends else None)
                 if not ends:
                     pipe.mset(dict.fromkeys(_lock_keys(new), new.id))

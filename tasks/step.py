@@ -39,7 +39,7 @@ from tasks.models import (
     now,
 )
 from tasks.models import Step as StepRecord
-from tasks.plans import arrives, end, outcome_of, why
+from tasks.plans import arrives, end, made_cold, outcome_of, why
 
 LOOK_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
@@ -50,7 +50,10 @@ OnProgress = Callable[[int], None]
 OnReady = Callable[[], None]
 # Units that make, stop, start or remove containers.
 TOUCHING = frozenset(
-    {Unit.CHECKPOINT, Unit.RESTORE, Unit.FINISH, Unit.UP, Unit.DISCARD, Unit.RESUME}
+    {
+        *(Unit.CHECKPOINT, Unit.RESTORE, Unit.FINISH, Unit.UP, Unit.DISCARD, Unit.RESUME),
+        Unit.STOP,
+    }
 )
 log = structlog.get_logger()
 
@@ -178,6 +181,14 @@ class Step:
         self.workflow = self.context.records.update(self.workflow.id, change)
         self._stop = self._reason_to_stop() or self._stop
         self.check()
+
+    def turn_cold(self) -> None:
+        """Make the move a cold one, before anything else of it was begun."""
+        self.workflow = self.context.records.update(self.workflow.id, self._turned_cold)
+
+    def _turned_cold(self, workflow: Workflow) -> Workflow:
+        self._mine(workflow)
+        return made_cold(workflow)
 
     def commit(self, result: Result) -> None:
         """Record the result; the last step of a plan also ends the workflow.

@@ -22,24 +22,39 @@ __all__ = [
 ]
 
 
+# What CRIU or a process's memory would stumble over, and a cold start does not.
+OF_MEMORY_ONLY = frozenset(
+    {
+        *("bind-link", "cgroup-differs", "checkpoint-unsupported", "cpu-features", "criu-failed"),
+        *("criu-kernel", "criu-older", "criu-unproven", "device-open", "id-in-use", "io-uring"),
+        *("kernel-older", "mptcp", "runtime-differs", "runtime-unsupported", "systemd"),
+    }
+)
+
+
 def source_findings(
-    container: ContainerFacts, source: HostFacts, *, moving: bool
+    container: ContainerFacts, source: HostFacts, *, moving: bool, cold: bool = False
 ) -> tuple[Finding, ...]:
-    """What the source alone can tell; ``moving`` is False for a checkpoint that stays."""
-    return (
+    """What the source alone can tell; ``moving`` is False for a checkpoint that stays.
+
+    ``cold`` leaves out what matters to a process's memory only.
+    """
+    found = (
         *container_findings(container),
         *(moving_findings(container) if moving else ()),
         *source_host_findings(container, source),
         *host_findings(source),
     )
+    return tuple(f for f in found if not (cold and f.code in OF_MEMORY_ONLY))
 
 
 def move_findings(
-    container: ContainerFacts, source: HostFacts, target: TargetFacts
+    container: ContainerFacts, source: HostFacts, target: TargetFacts, *, cold: bool = False
 ) -> tuple[Finding, ...]:
-    """What stands between the source's container and this target."""
-    return (
+    """What stands between the source's container and this target; ``cold`` as above."""
+    found = (
         *host_findings(target.host),
         *pair_findings(container, source, target.host),
-        *target_findings(container, target),
+        *target_findings(container, target, cold=cold),
     )
+    return tuple(f for f in found if not (cold and f.code in OF_MEMORY_ONLY))

@@ -12,14 +12,16 @@ ARCHIVE_COPIES = 2  # Podman keeps the archive that came in beside what it unpac
 MIB = 1 << 20
 
 
-def target_findings(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
+def target_findings(
+    container: ContainerFacts, target: TargetFacts, *, cold: bool = False
+) -> Iterator[Finding]:
     """What Podman would tell only after the source was stopped."""
     yield from _names(container, target)
     yield from _image(container, target)
     yield from port_findings(container, target)
     yield from network_findings(container.networks, target)
     yield from _paths(container, target)
-    yield from _room(container, target)
+    yield from _room(container, target, memory=not cold)
 
 
 def _names(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
@@ -111,17 +113,19 @@ def _paths(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
             )
 
 
-def _room(container: ContainerFacts, target: TargetFacts) -> Iterator[Finding]:
+def _room(container: ContainerFacts, target: TargetFacts, *, memory: bool) -> Iterator[Finding]:
     """Volumes are not counted: what they hold cannot be asked for without reading all of it."""
     host = target.host
     absent = target.image_id != container.image_id
-    needed = ARCHIVE_COPIES * (container.memory_bytes + container.layer_bytes)
+    dumped = container.memory_bytes if memory else 0
+    needed = ARCHIVE_COPIES * (dumped + container.layer_bytes)
     needed += container.image_bytes if absent else 0
     if needed > host.disk_free_bytes:
+        what = "memory, layer and image" if memory else "layer and image"
         yield blocker(
             "disk-short",
             f"{host.host} has {host.disk_free_bytes // MIB} MiB free where Podman keeps its "
-            f"data; memory, layer and image need about {needed // MIB} MiB, volumes not counted",
+            f"data; {what} need about {needed // MIB} MiB, volumes not counted",
             f"podman system prune    # on {host.host}",
         )
     if container.memory_bytes > host.memory_free_bytes:

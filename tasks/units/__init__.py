@@ -11,6 +11,7 @@ from tasks.models import Unit
 from tasks.step import Result, Step
 from tasks.units.build import build
 from tasks.units.checkpoint import checkpoint, resume
+from tasks.units.cold import stop
 from tasks.units.images import pull_image, push_image
 from tasks.units.preflight import describe, preflight
 from tasks.units.preseed import prefetch, preseed
@@ -34,4 +35,5 @@ UNITS: dict[Unit, Callable[[Step], Result]] = {
     Unit.DISCARD: discard,
     Unit.RESUME: resume,
     Unit.BUILD: build,
+    Unit.STOP: stop,
 }

@@ -1,4 +1,4 @@
-"""Stop a workload with its memory in the store, or bring it back where it was."""
+"""Stop a workload with what it holds in the store, or bring it back where it was."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from tasks.facts import MemberFacts, SourceFacts, source_facts
 from tasks.models import Increment, Kind, Workflow, now
 from tasks.step import Result, Step
 from tasks.units.bases import drop_indexes, opened_bases, send
+from tasks.units.cold import halted
 from tasks.units.engine import engine, wait_healthy
 from tasks.units.parallel import in_parallel
 from tasks.units.pods import hold, release
@@ -36,7 +37,7 @@ Dumps = dict[str, CheckpointStream]
 
 
 def checkpoint(step: Step) -> Result:
-    """Checkpoint the containers into the store, manifests last.
+    """Checkpoint the containers into the store, manifests last; in a cold move, their files only.
 
     A migration leaves them stopped, their checkpoints in place, and its target may begin to read
     the archives at once. A plain checkpoint brings them back as soon as the engine's own copies are
@@ -55,7 +56,8 @@ def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> R
     stay = step.workflow.kind is Kind.CHECKPOINT and not step.workflow.options.leave_stopped
     step.note(source_stopped=True, archives=tuple(prefixes))
     hold(runtime, source)
-    if step.workflow.kind is Kind.MIGRATE:
+    cold = step.workflow.options.cold
+    if step.workflow.kind is Kind.MIGRATE and not cold:
         for prefix, draft in zip(prefixes, drafts, strict=True):
             step.context.archives.announce(prefix, draft)
         step.ready()
@@ -63,7 +65,7 @@ def _checkpoint(step: Step, source: SourceFacts, bases: Mapping[str, Base]) -> R
     for member in source.members:
         # The policy would start the stopped container from scratch; the copy gets it back.
         runtime.update_restart_policy(member.id, RestartPolicy())
-    with _dumped(runtime, source) as dumps:
+    with halted(step, runtime, source) if cold else _dumped(runtime, source) as dumps:
         if stay:
             _bring_back(runtime, source)
         stored = _stored(
@@ -182,6 +184,7 @@ def _draft(
         created=now(),
         host=step.record.host,
         container_id=member.id,
+        memory=not workflow.options.cold,
         image=ImageRef(
             name=container.image,
             id=container.image_id,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from runtime import (
     CanaryState,
     CheckpointRuntime,
     ContainerFacts,
     ContainerInfo,
+    ContainerState,
     Finding,
     HostFacts,
     PodInfo,
@@ -17,7 +18,7 @@ from runtime import (
     move_findings,
     source_findings,
 )
-from tasks.errors import NotMovableError
+from tasks.errors import InvalidRequestError, NotMovableError
 from tasks.facts import (
     MemberCheck,
     MemberFacts,
@@ -29,7 +30,8 @@ from tasks.facts import (
 )
 from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
 from tasks.ladder import parse_ladder
-from tasks.models import Kind
+from tasks.models import Kind, Policy
+from tasks.policies import POLICY_LABEL, policy_of
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check
 from tasks.units.members import members_of
@@ -52,8 +54,13 @@ def describe(step: Step) -> Result:
     labels = (info.spec.labels.get(FALLBACK_LABEL) for info in infos)
     fallback = next((parse_ladder(label) for label in labels if label), ())
     shared = shared_volumes({info.name: info.volumes for info in infos})
+    policy = policy_of(info.spec.labels for info in infos)
+    _obey(step, policy)
     order = bring_back_order({i.name: i.spec.labels for i in infos}, shared.carriers)
     own_pod = pod_of(runtime, infos) if step.workflow.group is not None else None
+    if own_pod is not None and step.workflow.options.cold:
+        reason = f"nothing is started cold into a pod ({own_pod.spec.name!r})"
+        raise NotMovableError(step.workflow.workload, reason)
     members = tuple(
         _member(step, info, host, shared, own_pod)
         for info in sorted(infos, key=lambda info: order.index(info.name))
@@ -61,13 +68,38 @@ def describe(step: Step) -> Result:
     pod = pod_facts(step, own_pod, [m.container for m in members]) if own_pod else None
     found = {pod_label(pod.name): pod.findings} if pod else {}
     _judge(step, found | {member.name: member.findings for member in members})
-    for info in infos:
-        for loss in runtime.unkept(info.id):
-            step.log(f"not kept: {loss}")
-    step.context.archives.check()
-    key_id = step.context.archives.key_id
-    source = SourceFacts(host=host, key_id=key_id, members=members, pod=pod, fallback=fallback)
+    if step.workflow.kind is not Kind.STOP:
+        _tell_losses(step, infos)
+        step.context.archives.check()
+    source = SourceFacts(
+        host=host,
+        key_id=step.context.archives.key_id,
+        members=members,
+        pod=pod,
+        fallback=fallback,
+        policy=policy,
+    )
     return source.model_dump(mode="json")
+
+
+def _obey(step: Step, policy: Policy) -> None:
+    """Move cold what wants to be, and refuse to where it does not want to be."""
+    workflow = step.workflow
+    if policy is Policy.LIVE and workflow.options.cold:
+        raise InvalidRequestError(
+            f"{workflow.workload!r} is never started cold, says its label {POLICY_LABEL}={policy}; "
+            "move it without --cold, or make it anew without the label"
+        )
+    moves = workflow.kind in {Kind.MIGRATE, Kind.PREFLIGHT}
+    if policy is Policy.COLD and moves and not workflow.options.cold:
+        step.turn_cold()
+        step.log(f"it moves cold, as its label {POLICY_LABEL}={policy} says")
+
+
+def _tell_losses(step: Step, infos: Iterable[ContainerInfo]) -> None:
+    for info in infos:
+        for loss in engine(step).unkept(info.id):
+            step.log(f"not kept: {loss}")
 
 
 def preflight(step: Step) -> Result:
@@ -96,18 +128,30 @@ def _member(
         volume for volume in container.shared_volumes if volume.other not in workflow.containers
     )
     container = container.model_copy(update={"shared_volumes": outside})
-    moving = workflow.kind is not Kind.CHECKPOINT
     return MemberFacts(
         container=container,
         image_from_registry=runtime.image(info.image_id).from_registry,
         restart=info.spec.restart,
         carrier=shared.carriers.get(info.name, ""),
-        findings=(
-            *source_findings(container, host, moving=moving),
-            *(_torn() if info.name in shared.torn else ()),
-            *(_left_behind(info) if moving and workflow.group is None else ()),
-        ),
+        findings=tuple(_found(step, info, container, host, torn=info.name in shared.torn)),
     )
+
+
+def _found(
+    step: Step, info: ContainerInfo, container: ContainerFacts, host: HostFacts, *, torn: bool
+) -> Iterator[Finding]:
+    workflow, cold = step.workflow, step.workflow.options.cold
+    moving = workflow.kind is not Kind.CHECKPOINT
+    if workflow.kind is Kind.STOP:
+        yield from _not_to_stop(info)
+        return
+    yield from source_findings(container, host, moving=moving, cold=cold)
+    if cold:
+        yield from _no_copy(engine(step), info)
+    if torn:
+        yield from _torn()
+    if moving and workflow.group is None:
+        yield from _left_behind(info)
 
 
 def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts) -> MemberCheck:
@@ -118,8 +162,31 @@ def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts
     return MemberCheck(
         name=member.name,
         image_present=target.image_id == container.image_id,
-        findings=move_findings(container, source, target),
+        findings=move_findings(container, source, target, cold=step.workflow.options.cold),
     )
+
+
+def _not_to_stop(info: ContainerInfo) -> Iterator[Finding]:
+    if info.auto_remove:
+        yield Finding(
+            severity=Severity.BLOCKER,
+            code="auto-remove",
+            message="it was made with --rm, so it would vanish",
+            cure="make it anew without --rm",
+        )
+
+
+def _no_copy(runtime: CheckpointRuntime, info: ContainerInfo) -> Iterator[Finding]:
+    """Why its files could not be copied once it is stopped; other findings tell of its state."""
+    running = info.state is ContainerState.RUNNING and not info.auto_remove
+    reason = runtime.cold_blocker(info.id) if running else ""
+    if reason:
+        yield Finding(
+            severity=Severity.BLOCKER,
+            code="cold-copy",
+            message=f"its files could not be copied: {reason}",
+            cure="move it with its memory: without --cold, or without the label",
+        )
 
 
 def _torn() -> Iterator[Finding]:

@@ -64,6 +64,8 @@ def prefetch(step: Step) -> Result:
 
 def _why_not(step: Step, source: SourceFacts) -> str:
     """Why it is not worth a second dump; empty when it is."""
+    if step.workflow.options.cold:
+        return "it is moved cold"
     if step.workflow.options.preseed is Preseed.ON:
         return ""
     registry = step.context.registry

@@ -9,7 +9,6 @@ from runtime import (
     PodSpec,
     RestoreSpec,
     RunSpec,
-    VolumeInUseError,
     needs_new_address,
 )
 from storage import CheckpointDraft
@@ -18,11 +17,11 @@ from tasks.facts import target_check
 from tasks.models import Kind, Workflow
 from tasks.step import Result, Step
 from tasks.units.bases import forget_bases
-from tasks.units.engine import engine, lookup, remove_copies, wait_healthy
+from tasks.units.engine import engine, wait_healthy
 from tasks.units.members import Incoming, incoming, volumes_of
 from tasks.units.pods import made_and_held, wanted_pod
 from tasks.units.surroundings import ensure_networks
-from tasks.units.target import leaving_nothing, take_target
+from tasks.units.target import discard_old, leaving_nothing, take_target
 
 
 def restore(step: Step) -> Result:
@@ -40,7 +39,7 @@ def restore(step: Step) -> Result:
     _require_whole(step.workflow, drafts)
     names, volumes = [draft.workload for draft in drafts], volumes_of(drafts)
     if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
-        _discard_old(step, runtime, drafts, pod_name)
+        discard_old(step, runtime, drafts, pod=pod_name)
     take_target(step, runtime, names, volumes, pod=pod_name, ids=_ids(drafts))
     try:
         with leaving_nothing(step, runtime, names, volumes, pod=pod_name):
@@ -109,24 +108,12 @@ def _ids(found: Sequence[CheckpointDraft]) -> tuple[str, ...]:
 
 def _require_whole(workflow: Workflow, found: Sequence[CheckpointDraft]) -> None:
     for manifest in found:
+        if not manifest.memory:
+            raise InvalidRequestError(
+                f"{manifest.id} holds no memory: its container was stopped; it can only start anew"
+            )
         if manifest.shared_volumes and workflow.group is None:
             raise InvalidRequestError(
                 f"{manifest.workload} shares volumes with others; restore all of them as they were "
                 f"together: podferry restore {manifest.group}"
             )
-
-
-def _discard_old(
-    step: Step, runtime: CheckpointRuntime, found: Sequence[CheckpointDraft], pod: str
-) -> None:
-    """What ``--replace`` asks for: containers of these names, and their volumes, make room.
-
-    So does a pod of that name that has no others.
-    """
-    here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
-    if (here or pod) and step.workflow.touched is None:
-        for volume in volumes_of(found):
-            if set(runtime.volume_users(volume)) - set(here):
-                raise VolumeInUseError(volume)
-        step.fence()
-        remove_copies(runtime, here, volumes_of(found) if here else (), pod=pod)

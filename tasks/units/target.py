@@ -13,10 +13,13 @@ from runtime import (
     PodExistsError,
     RuntimeEngineError,
     VolumeExistsError,
+    VolumeInUseError,
 )
+from storage import CheckpointDraft
 from tasks.models import Parts
 from tasks.step import Step
 from tasks.units.engine import lookup, remove_copies
+from tasks.units.members import volumes_of
 
 log = structlog.get_logger()
 
@@ -83,3 +86,19 @@ def _clean_up(
         remove_copies(runtime, names, volumes, pod=pod)
     except RuntimeEngineError as error:
         log.warning("leftovers stay until the next try", containers=names, reason=str(error))
+
+
+def discard_old(
+    step: Step, runtime: CheckpointRuntime, found: Sequence[CheckpointDraft], *, pod: str = ""
+) -> None:
+    """What ``--replace`` asks for: containers of these names, and their volumes, make room.
+
+    So does a pod of that name that has no others.
+    """
+    here = [old.id for old in (lookup(runtime, m.workload) for m in found) if old is not None]
+    if (here or pod) and step.workflow.touched is None:
+        for volume in volumes_of(found):
+            if set(runtime.volume_users(volume)) - set(here):
+                raise VolumeInUseError(volume)
+        step.fence()
+        remove_copies(runtime, here, volumes_of(found) if here else (), pod=pod)

@@ -1,10 +1,6 @@
-"""Start a workload cold: from the archive's spec and volumes, or from a request's own spec."""
+"""Start a workload cold: from an archive's spec and files, or from a request's own spec."""
 
 from __future__ import annotations
-
-import tarfile
-from collections.abc import Iterable, Iterator
-from typing import IO, cast
 
 import structlog
 from tenacity import (
@@ -28,12 +24,12 @@ from tasks.errors import InvalidRequestError, UnhealthyError
 from tasks.models import Kind, Parts
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check, lookup, wait_healthy
+from tasks.units.filling import fill
 from tasks.units.images import load_image
 from tasks.units.members import manifests, volumes_of
 from tasks.units.pods import wanted_pod
-from tasks.units.streams import IteratorFile, pieces
 from tasks.units.surroundings import ensure_networks, ensure_volumes
-from tasks.units.target import leaving_nothing, take_target
+from tasks.units.target import discard_old, leaving_nothing, take_target
 
 log = structlog.get_logger()
 HOPELESS = (ContainerExistsError, ImageNotFoundError, UnsupportedOptionError)
@@ -71,6 +67,8 @@ def _up_from_archive(step: Step) -> list[str]:
         raise InvalidRequestError(f"nothing is started cold into a pod ({pod.spec.name!r})")
     found = manifests(step)
     names, volumes = [manifest.workload for manifest in found], volumes_of(found)
+    if step.workflow.kind is Kind.RESTORE and step.workflow.options.replace:
+        discard_old(step, runtime, found)
     take_target(step, runtime, names, volumes)
     with leaving_nothing(step, runtime, names, volumes):
         return [_started(step, runtime, manifest) for manifest in found]
@@ -83,7 +81,7 @@ def _started(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifes
     ensure_networks(runtime, spec, manifest.networks)
     ensure_volumes(runtime, spec, manifest.volume_specs)
     container = runtime.run(spec)
-    _fill_volumes(step, runtime, container, manifest, spec)
+    fill(step, container, manifest, spec)
     step.note(permit=step.record.host)
     runtime.start(container)
     wait_healthy(step, container, restored=False)
@@ -107,33 +105,3 @@ def _up_new(step: Step) -> list[str]:
         runtime.start(container)
         wait_healthy(step, container, restored=False)
     return [container]
-
-
-def _fill_volumes(
-    step: Step,
-    runtime: CheckpointRuntime,
-    container: str,
-    manifest: CheckpointManifest,
-    spec: RunSpec,
-) -> None:
-    """Unpack the archive's volumes in the created container, in one pass over the archive."""
-    targets = {
-        f"volumes/{mount.source}.tar": mount.target
-        for mount in spec.mounts
-        if mount.type == "volume" and mount.source in manifest.volumes
-    }
-    if not targets:
-        return
-    runtime.initialize(container)
-    chunks = step.read_checkpoint(manifest)
-    for path, content in _members(chunks):
-        if path in targets:
-            runtime.put_archive(container, targets[path], content)
-
-
-def _members(chunks: Iterable[bytes]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    with tarfile.open(fileobj=cast("IO[bytes]", IteratorFile(chunks)), mode="r|") as outer:
-        for member in outer:
-            content = outer.extractfile(member) if member.isfile() else None
-            if content is not None:
-                yield member.name, pieces(content)

@@ -1,0 +1,28 @@
+"""How containers want to leave their host, as their labels say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tasks.errors import InvalidRequestError
+from tasks.models import Policy
+
+POLICY_LABEL = "podferry.policy"
+
+
+def policy_of(labels: Iterable[Mapping[str, str]]) -> Policy:
+    """The policy of a workload, by the labels of its containers; those without one do not count.
+
+    Raises InvalidRequestError for a word that is none, or where two of them differ.
+    """
+    words = {own[POLICY_LABEL].strip() for own in labels if own.get(POLICY_LABEL, "").strip()}
+    asked = sorted(words - {Policy.AUTO})
+    if len(asked) > 1:
+        raise InvalidRequestError(
+            f"label {POLICY_LABEL}: its containers do not agree: {', '.join(asked)}"
+        )
+    try:
+        return Policy(asked[0]) if asked else Policy.AUTO
+    except ValueError:
+        known = ", ".join(Policy)
+        raise InvalidRequestError(f"label {POLICY_LABEL}={asked[0]} is none of: {known}") from None
