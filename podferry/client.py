@@ -35,6 +35,7 @@ from tasks.facts import findings_of
 from tasks.fencing import fence
 from tasks.healing import Healer, Healing, HealState
 from tasks.locate import Locator, Place
+from tasks.memory import holds_memory
 from tasks.models import (
     Event,
     Fallback,
@@ -52,6 +53,7 @@ from tasks.models import (
     new_workflow,
     now,
 )
+from tasks.policies import stop_workflow
 from tasks.records import Records
 from tasks.registry import Registry
 from tasks.schedules import SHORTEST, Schedule, Schedules, checkpoint_workflow
@@ -127,14 +129,19 @@ class Client:
         fallback: Sequence[Fallback] = (),
         on_deadline: OnDeadline = OnDeadline.ABORT,
         preseed: Preseed = Preseed.AUTO,
+        cold: bool = False,
+        fresh: bool = False,
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Move a running container, compose project or pod to another host.
 
-        ``preseed`` sends most of the memory while the container still runs, by default where its
-        host has been seen to send so slowly that this is worth a second dump. ``fallback`` is what
-        is tried when the move fails, in this order; without it the container's label or the control
-        worker's settings say. Raises
+        With ``cold`` it is stopped and started anew there, with its volumes and the files of its
+        image that it changed, without its memory; so is what has the label
+        ``podferry.policy=cold``. ``fresh`` leaves those files out of any cold start. ``preseed``
+        sends most of the memory while the container still runs, by default where its host has been
+        seen to send so slowly that this is worth a second dump. ``fallback`` is what is tried when
+        the move fails, in this order; without it the container's label or the control worker's
+        settings say. Raises
         UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
@@ -149,7 +156,9 @@ class Client:
             options=Options(
                 fallback=tuple(fallback),
                 on_deadline=on_deadline,
-                preseed=self._preseed(preseed, place.host),
+                preseed=Preseed.OFF if cold else self._preseed(preseed, place.host),
+                cold=cold,
+                fresh=fresh,
             ),
             deadline_seconds=self._deadline(deadline_seconds),
             checkpoint_id=new_checkpoint_id(place.name, now()),
@@ -163,11 +172,13 @@ class Client:
         to: str,
         source: str | None = None,
         canary: bool = False,
+        cold: bool = False,
         deadline_seconds: float | None = None,
     ) -> Workflow:
         """Ask whether a migration would work, without touching anything; see ``findings``.
 
-        ``canary`` proves CRIU on both hosts now instead of trusting what their workers last found.
+        ``cold`` asks for a move without memory, which needs less. ``canary`` proves CRIU on both
+        hosts now instead of trusting what their workers last found.
         Raises what ``migrate`` raises.
         """
         place = self._place(container, to, source)
@@ -178,7 +189,7 @@ class Client:
             members=place.members,
             source=place.host,
             target=to,
-            options=Options(canary=canary),
+            options=Options(canary=canary, cold=cold),
             deadline_seconds=self._deadline(deadline_seconds),
         )
         return self._submit(workflow)
@@ -236,6 +247,7 @@ class Client:
     ) -> Workflow:
         """Restore a checkpoint, by id or a workload's newest, on a host (default: where it ran).
 
+        One without memory, as a cold move leaves it, is started cold.
         A container of that name must not run elsewhere; one on the target is discarded only with
         ``replace``. Raises CheckpointNotFoundError besides what ``migrate`` raises.
         """
@@ -257,7 +269,11 @@ class Client:
             group=GroupKind(chosen.kind) if isinstance(chosen, GroupManifest) else None,
             members=members,
             target=target,
-            options=Options(replace=replace, ignore_static_ip=ignore_static_ip),
+            options=Options(
+                replace=replace,
+                ignore_static_ip=ignore_static_ip,
+                cold=not holds_memory(self._archives, chosen),
+            ),
             deadline_seconds=self._deadline(deadline_seconds),
             checkpoint_id=chosen.id,
         )
@@ -269,10 +285,12 @@ class Client:
         *,
         fenced: bool = False,
         dry_run: bool = False,
+        fresh: bool = False,
         deadline_seconds: float | None = None,
     ) -> tuple[Healing, ...]:
         """Bring what ran on a dead host up elsewhere, from its newest checkpoints, else cold.
 
+        What is started cold has the files of its image that it changed, unless ``fresh``.
         Returns what was begun for each workload, or why not; ``healed`` waits for the ends. The
         host must be off: the configured fence command says so, or with ``fenced`` the caller. With
         ``dry_run`` nothing is begun, and neither is needed. Raises UnknownHostError,
@@ -290,7 +308,8 @@ class Client:
         if not fenced:
             seconds = self._settings.fence_seconds
             fence(host, self._settings.fence_command, timeout_seconds=seconds)
-        return healer.begin(host, plan, deadline_seconds=self._deadline(deadline_seconds))
+        seconds_left = self._deadline(deadline_seconds)
+        return healer.begin(host, plan, deadline_seconds=seconds_left, fresh=fresh)
 
     def healed(self, begun: Iterable[Healing]) -> tuple[Healing, ...]:
         """Wait for the ends of what ``heal`` has begun."""
@@ -309,6 +328,17 @@ class Client:
             raise InvalidRequestError(
                 f"no old copy of {workload!r} is kept from running on {host!r}"
             )
+
+    def stop(
+        self, container: str, *, host: str | None = None, deadline_seconds: float | None = None
+    ) -> Workflow:
+        """Stop a container, compose project or pod where it is, its restart policy switched off.
+
+        ``resume`` of this workflow starts it again, with its policy. Raises UnknownContainerError,
+        AmbiguousContainerError, NoControlWorkerError, WorkloadBusyError.
+        """
+        place = self._place(container, None, host)
+        return self._submit(stop_workflow(place, self._deadline(deadline_seconds)))
 
     def build(
         self,
@@ -363,6 +393,7 @@ class Client:
     def resume(self, workflow_id: str) -> Workflow:
         """Bring the workload of a failed migration back on its source, with its memory.
 
+        What a workflow has stopped, as it was asked to, is started again.
         Raises WorkflowNotFoundError; InvalidRequestError when there is nothing to resume.
         """
         return control.resume(self._records, workflow_id, self._registry.online())
@@ -391,7 +422,7 @@ class Client:
                 return self._make_again(old)
             case Kind.MIGRATE | Kind.PREFLIGHT:
                 return self._submit(renewed(old, self._place_again(old, asked_target(old))))
-            case Kind.CHECKPOINT:
+            case Kind.CHECKPOINT | Kind.STOP:
                 return self._submit(renewed(old, self._place_again(old)))
 
     def status(self, workflow_id: str) -> Workflow:

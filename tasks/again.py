@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from storage import new_checkpoint_id
 from tasks.errors import InvalidRequestError
-from tasks.ladder import migrate_command
+from tasks.ladder import move_command
 from tasks.locate import Place
 from tasks.models import Kind, Outcome, State, Unit, Workflow, new_workflow, now
 
@@ -89,10 +89,8 @@ def command_of(workflow: Workflow) -> str:
     """The command that asks for the like of it, as far as the record tells."""
     target = asked_target(workflow)
     match workflow.kind:
-        case Kind.MIGRATE:
-            return migrate_command(workflow, target)
-        case Kind.PREFLIGHT:
-            return f"podferry preflight {workflow.workload} --to {target}"
+        case Kind.MIGRATE | Kind.PREFLIGHT:
+            return move_command(workflow, target)
         case Kind.STOP:
             return f"podferry drain {workflow.source}"
         case Kind.CHECKPOINT:

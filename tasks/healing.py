@@ -24,6 +24,7 @@ from tasks.errors import InvalidRequestError, WorkflowNotFoundError, WorkloadBus
 from tasks.evictions import Eviction, Meaning
 from tasks.locate import Locator
 from tasks.lost import Lost, Others, lost_workloads, stopped_on
+from tasks.memory import holds_memory
 from tasks.models import (
     GroupKind,
     HostName,
@@ -65,6 +66,7 @@ class Healing(Model):
     old: Parts = Parts()  # what is left of it on the dead host, should that come back
     checkpoint_id: str = ""
     taken: AwareDatetime | None = None  # when that checkpoint was taken
+    cold: bool = False  # that checkpoint has no memory
     new_address: bool = False  # it asked for no address: any will do
     target: HostName | None = None
     state: HealState = HealState.PLANNED
@@ -122,14 +124,20 @@ class Healer:
         return placed(found, others.running)
 
     def begin(
-        self, host: str, plan: Iterable[Healing], *, deadline_seconds: float
+        self,
+        host: str,
+        plan: Iterable[Healing],
+        *,
+        deadline_seconds: float,
+        fresh: bool = False,
     ) -> tuple[Healing, ...]:
         """Submit a workflow for each that can be healed, once all old copies are told to stop.
 
-        The host must be off. Raises HostAliveError.
+        What is started cold is so with its image's files as they changed, unless ``fresh``. The
+        host must be off. Raises HostAliveError.
         """
         self._registry.require_silent(host)
-        begun = [_Begun(host, item, deadline_seconds) for item in plan]
+        begun = [_Begun(host, item, deadline_seconds, fresh=fresh) for item in plan]
         for one in begun:
             if one.eviction is not None:
                 self._records.evictions.put(host, one.eviction)
@@ -160,10 +168,13 @@ class Healer:
         group = self._newest_group(lost) if lost.group is not None else None
         if group is not None or lost.group is GroupKind.POD:
             members = sorted(map(workload_of, group.members)) if group else names
-            yield _candidate(ran, lost.name, members, group, kind=lost.group)
+            cold = group is not None and not holds_memory(self._archives, group)
+            yield _candidate(ran, lost.name, members, group, kind=lost.group, cold=cold)
             names = [name for name in names if name not in members]
         for name in names:
-            yield _candidate(ran, name, [name], self._newest(name))
+            newest = self._newest(name)
+            cold = newest is not None and not newest.memory
+            yield _candidate(ran, name, [name], newest, cold=cold)
 
     def _newest_group(self, lost: Lost) -> GroupManifest | None:
         try:
@@ -220,12 +231,12 @@ class Healer:
 class _Begun:
     """A workload with the records of its healing, if it can be healed."""
 
-    def __init__(self, host: str, item: Healing, deadline_seconds: float) -> None:
+    def __init__(self, host: str, item: Healing, deadline_seconds: float, *, fresh: bool) -> None:
         self.item = item
         self.workflow: Workflow | None = None
         self.eviction: Eviction | None = None
         if item.state is HealState.PLANNED:
-            self.workflow = _workflow(host, item, deadline_seconds)
+            self.workflow = _workflow(host, item, deadline_seconds, fresh=fresh)
             self.eviction = Eviction(
                 meaning=Meaning.STOP,
                 workload=item.workload,
@@ -259,6 +270,8 @@ def _candidate(
     names: Collection[str],
     found: CheckpointManifest | GroupManifest | None,
     kind: GroupKind | None = None,
+    *,
+    cold: bool = False,
 ) -> Healing:
     old = [line for line in ran.containers if line.name in names]
     return Healing(
@@ -268,6 +281,7 @@ def _candidate(
         old=Parts(containers=tuple(c.name for c in old), ids=tuple(c.id for c in old)),
         checkpoint_id=found.id if found else "",
         taken=found.created if found else None,
+        cold=cold,
         new_address=isinstance(found, CheckpointManifest) and _any_address(found),
     )
 
@@ -281,7 +295,7 @@ def _any_address(manifest: CheckpointManifest) -> bool:
     return not any(network.fixed for network in spec.networks)
 
 
-def _workflow(host: str, item: Healing, deadline_seconds: float) -> Workflow:
+def _workflow(host: str, item: Healing, deadline_seconds: float, *, fresh: bool) -> Workflow:
     return new_workflow(
         Kind.RESTORE,
         item.workload,
@@ -289,7 +303,7 @@ def _workflow(host: str, item: Healing, deadline_seconds: float) -> Workflow:
         members=item.containers if item.group else (),
         source=host,
         target=item.target,
-        options=Options(heal=True, ignore_static_ip=item.new_address),
+        options=Options(heal=True, cold=item.cold, fresh=fresh, ignore_static_ip=item.new_address),
         deadline_seconds=deadline_seconds,
         checkpoint_id=item.checkpoint_id,
     )

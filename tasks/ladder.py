@@ -169,15 +169,15 @@ def _before_the_stop(workflow: Workflow) -> End:
         return End(
             outcome=Outcome.UNTOUCHED,
             reason=reason,
-            next_command=migrate_command(workflow, workflow.target or ""),
+            next_command=move_command(workflow, workflow.target or ""),
         )
     return End(outcome=Outcome.FAILED, reason=reason)
 
 
-def migrate_command(workflow: Workflow, target: str) -> str:
-    """The command that asks for a move like this one."""
+def move_command(workflow: Workflow, target: str) -> str:
+    """The command that asks for a move, or a preflight, like this one."""
     cold = " --cold" if workflow.options.cold else ""
-    return f"podferry migrate {workflow.workload} --to {target}{cold}"
+    return f"podferry {workflow.kind} {workflow.workload} --to {target}{cold}"
 
 
 def _rungs(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from tasks.errors import InvalidRequestError
-from tasks.models import Policy
+from tasks.models import Kind, Policy, Workflow, new_workflow
+
+if TYPE_CHECKING:
+    from tasks.locate import Place
 
 POLICY_LABEL = "podferry.policy"
 
@@ -26,3 +30,18 @@ def policy_of(labels: Iterable[Mapping[str, str]]) -> Policy:
     except ValueError:
         known = ", ".join(Policy)
         raise InvalidRequestError(f"label {POLICY_LABEL}={asked[0]} is none of: {known}") from None
+
+
+def stop_workflow(place: Place, deadline_seconds: float) -> Workflow:
+    """A record that asks for a workload to be stopped where it is, and left so.
+
+    ``tasks.control.resume`` of it starts the workload again, with its restart policy.
+    """
+    return new_workflow(
+        Kind.STOP,
+        place.name,
+        group=place.group,
+        members=place.members,
+        source=place.host,
+        deadline_seconds=deadline_seconds,
+    )

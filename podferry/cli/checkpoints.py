@@ -91,7 +91,7 @@ def ls(
             *(m.id, m.host or "imported", moment(m.created)),
             *(size(m.tar_bytes), size(m.stored_bytes)),
             m.parent or "",
-            "pinned" if m.id in pins else "",
+            ", ".join([*(() if m.memory else ("cold",)), *(("pinned",) if m.id in pins else ())]),
         )
         for m in found
     ]
@@ -367,6 +367,8 @@ def _details(manifest: CheckpointManifest, pin: Pin | None) -> Iterator[tuple[st
     yield "taken", moment(manifest.created)
     yield "host", manifest.host or "imported"
     yield "container", manifest.container_id
+    if not manifest.memory:
+        yield "memory", "none, it is cold: a restore starts it anew from its files"
     yield "image", f"{image.name} ({'in the store' if image.archived else 'not in the store'})"
     yield "image id", image.id
     yield "volumes", ", ".join(manifest.volumes) or "-"

@@ -10,6 +10,7 @@ import typer
 from podferry.cli.common import (
     DeadlineOption,
     DetachOption,
+    FreshOption,
     Output,
     OutputOption,
     RedisOption,
@@ -58,6 +59,15 @@ def migrate(
             show_default=False,
         ),
     ] = None,
+    cold: Annotated[
+        bool,
+        typer.Option(
+            "--cold",
+            help="Stop it and start it anew there with its volumes and changed files; its memory "
+            "is lost.",
+        ),
+    ] = False,
+    fresh: FreshOption = False,
     deadline: DeadlineOption = None,
     detach: DetachOption = False,
     output: OutputOption = Output.TABLE,
@@ -65,9 +75,11 @@ def migrate(
 ) -> None:
     """Move a running container, compose project or pod to another host with its memory.
 
-    Exit code: 0 moved; 3 it runs, but was started cold on the target or is back on the source;
-    1 it was not moved.
+    Exit code: 0 moved as asked; 3 it runs, but was started cold on the target or is back on the
+    source; 1 it was not moved.
     """
+    if cold and preseed:
+        raise InvalidRequestError("--preseed sends memory ahead; it goes without --cold only")
     with open_client(redis) as client:
         workflow = client.migrate(
             name,
@@ -76,6 +88,8 @@ def migrate(
             fallback=parse_ladder(fallback) if fallback else (),
             on_deadline=on_deadline,
             preseed=PRESEED[preseed],
+            cold=cold,
+            fresh=fresh,
             deadline_seconds=deadline,
         )
         finish(client, workflow, detach=detach, output=output)

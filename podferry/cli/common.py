@@ -33,6 +33,7 @@ SUCCESS = {
     Outcome.RESTORED,
     Outcome.BUILT,
     Outcome.STARTED,
+    Outcome.STOPPED,
 }
 
 
@@ -56,6 +57,10 @@ OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table, jso
 DetachOption = Annotated[
     bool, typer.Option("--detach", "-d", help="Print the workflow's id and do not wait.")
 ]
+FreshOption = Annotated[
+    bool,
+    typer.Option("--fresh", help="A cold start leaves out the image's files that were changed."),
+]
 DeadlineOption = Annotated[
     float | None,
     typer.Option("--deadline", help="Give up and fall back after so many seconds.", min=1),
@@ -74,7 +79,7 @@ def exit_code(workflow: Workflow) -> int:
     """0 as asked, 3 running but fallen back, 1 otherwise; of a preflight, 1 if it found a bar."""
     if workflow.outcome is Outcome.CHECKED:
         return FAILED if blockers(findings_of(workflow)) else 0
-    if workflow.outcome in SUCCESS:
+    if workflow.outcome in SUCCESS or workflow.cold_as_asked:
         return 0
     return FELL_BACK if workflow.outcome in {Outcome.COLD, Outcome.RESUMED} else FAILED
 

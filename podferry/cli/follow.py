@@ -14,7 +14,7 @@ from podferry.cli.waiting import Online, waits_for
 from podferry.client import Client
 from runtime import blockers
 from tasks.facts import findings_of
-from tasks.models import Event, EventType, Outcome, Workflow, now
+from tasks.models import Event, EventType, Kind, Outcome, Workflow, now
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +62,8 @@ def _headline(workflow: Workflow) -> str:
     match workflow.outcome:
         case Outcome.MOVED:
             return f"{name} moved from {source} to {target} with its memory{took}"
+        case Outcome.COLD if workflow.cold_as_asked and workflow.kind is Kind.MIGRATE:
+            return f"{name} moved cold from {source} to {target}{took}: started anew from its files"
         case Outcome.COLD:
             return f"{name} was started cold on {_host(workflow)}{took}; its memory is lost"
         case Outcome.RESUMED:
@@ -75,7 +77,9 @@ def _headline(workflow: Workflow) -> str:
         case Outcome.BUILT:
             return f"{name} was built{took}"
         case Outcome.STARTED:
-            return f"{name} runs on {target}{took}"
+            return f"{name} runs on {target or source}{took}"
+        case Outcome.STOPPED:
+            return f"{name} is stopped on {source}; podferry resume {workflow.id} starts it again"
         case Outcome.CHECKED:
             return f"{name} was checked against {target}{took}"
         case Outcome.CANCELLED:

@@ -10,6 +10,7 @@ from podferry.cli.common import (
     FAILED,
     FELL_BACK,
     DeadlineOption,
+    FreshOption,
     Output,
     OutputOption,
     RedisOption,
@@ -38,6 +39,7 @@ def heal(
             metavar="WORKLOAD", help="Only let the old copy of this one run on the host again."
         ),
     ] = "",
+    fresh: FreshOption = False,
     deadline: DeadlineOption = None,
     output: OutputOption = Output.TABLE,
     redis: RedisOption = None,
@@ -52,7 +54,9 @@ def heal(
             client.release(host, release)
             typer.echo(f"{release} may run on {host} again: podman start {release}", err=True)
             return
-        begun = client.heal(host, fenced=fenced, dry_run=dry_run, deadline_seconds=deadline)
+        begun = client.heal(
+            host, fenced=fenced, dry_run=dry_run, fresh=fresh, deadline_seconds=deadline
+        )
         for item in begun:
             if item.state is HealState.BEGUN:
                 typer.echo(f"{item.workload} to {item.target}: {item.workflow_id}", err=True)

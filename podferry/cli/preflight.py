@@ -31,6 +31,9 @@ def preflight(
     canary: Annotated[
         bool, typer.Option("--canary", help="Checkpoint and restore a tiny container on both, now.")
     ] = False,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Of a move without its memory, which needs less.")
+    ] = False,
     deadline: DeadlineOption = None,
     output: OutputOption = Output.TABLE,
     redis: RedisOption = None,
@@ -41,7 +44,7 @@ def preflight(
     """
     with open_client(redis) as client:
         asked = client.preflight(
-            name, to=to, source=source, canary=canary, deadline_seconds=deadline
+            name, to=to, source=source, canary=canary, cold=cold, deadline_seconds=deadline
         )
         ended = follow(client, asked.id)
     found = findings_of(ended)

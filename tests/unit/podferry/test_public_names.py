@@ -18,6 +18,7 @@ def test_public_names_are_frozen() -> None:
             "PruneReport",
             "RetentionPolicy",
             "Fallback",
+            "Policy",
             "EventType",
         ),
         *(
