@@ -44,7 +44,7 @@ def test_task_names_are_frozen(app: Celery) -> None:
         *("podferry.describe", "podferry.preflight", "podferry.push_image", "podferry.pull_image"),
         *("podferry.checkpoint", "podferry.restore", "podferry.finish", "podferry.up"),
         *("podferry.discard", "podferry.resume", "podferry.build", "podferry.preseed"),
-        "podferry.prefetch",
+        *("podferry.prefetch", "podferry.stop"),
     }
 
 

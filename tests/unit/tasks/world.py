@@ -80,7 +80,8 @@ class World:
         return self.context.records.get(workflow.id)
 
     def run_plan(self, plan: Workflow) -> Workflow | None:
-        for index, step in enumerate(plan.steps):
+        for index in range(len(plan.steps)):
+            step = self.context.records.get(plan.id).steps[index]  # describe may have changed it
             if step.epoch != plan.epoch or step.state is not StepState.PENDING:
                 continue
             context = replace(self.context, runtime=self.hosts[step.host])
