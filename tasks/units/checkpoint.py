@@ -122,6 +122,8 @@ def _runs_again(runtime: CheckpointRuntime, member: MemberFacts) -> bool:
     info = runtime.inspect(member.id)
     if info.state is ContainerState.RUNNING:
         return True
+    if info.state is ContainerState.OTHER:  # a stop whose worker did not live to see its end
+        runtime.stop(member.id, timeout_seconds=0)
     if info.checkpointed:
         runtime.restore_in_place(member.id, RestoreSpec())
     else:

@@ -25,7 +25,7 @@ def halted(
     with ExitStack() as stack:
         copies = {}
         for member in reversed(source.members):
-            step.check()
+            step.fence()  # the one before may have taken long to end
             spec = ColdSpec(
                 stop_timeout_seconds=patience(step, runtime, member),
                 ignore_volumes=bool(member.carrier),

@@ -178,13 +178,23 @@ def test_the_layer_comes_before_anything_is_mounted_over_it(
 ) -> None:
     changed(world)
     target, did = world.hosts["b"], list[str]()
-    put, set_up, remove = target.put_archive, target.initialize, target.remove_paths
-    monkeypatch.setattr(target, "put_archive", lambda c, p, x: (did.append(p), put(c, p, x)))
-    monkeypatch.setattr(target, "initialize", lambda c: (did.append("set up"), set_up(c)))
-    monkeypatch.setattr(target, "remove_paths", lambda c, p: (did.append("remove"), remove(c, p)))
+    for call in ("put_archive", "initialize", "remove_paths"):
+        _recorded(target, call, did, monkeypatch)
     world.hosts["b"].faults["restore"] = [RestoreFailedError("web", "no CRIU")]
     assert world.migrate().outcome is Outcome.COLD
-    assert did == ["/", "remove", "set up", "/data"]
+    assert did == ["put_archive /", "remove_paths", "initialize", "put_archive /data"]
+
+
+def _recorded(
+    runtime: FakeRuntime, call: str, did: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do = getattr(runtime, call)
+
+    def recording(*given: object) -> None:
+        did.append(" ".join([call, *(g for g in given[1:2] if isinstance(g, str))]))
+        do(*given)
+
+    monkeypatch.setattr(runtime, call, recording)
 
 
 def test_files_that_cannot_be_removed_are_told_and_no_obstacle(world: World) -> None:

@@ -19,7 +19,8 @@ def holds(model: Model) -> None:
     arrived = last.done(Unit.UP) or last.done(Unit.RESTORE)
     if last.kind is Kind.MIGRATE and arrived:
         assert running == [arrived.host], "past its commit point it was taken back"
-    if not last.done(Unit.UP):
+    lost = last.options.cold and last.source_stopped
+    if not last.done(Unit.UP) and not lost:
         kept = [c for c in copies.values() if model.memory in {c.memory, c.checkpoint}]
         assert kept, "the memory is lost"
 
@@ -33,7 +34,7 @@ def heals(model: Model) -> None:
         model.resume()
         model.settle()
         holds(model)
-        assert model.last.outcome in BACK
+        assert model.last.outcome in BACK | ({Outcome.COLD} if model.last.options.cold else set())
         _ended_well(model)
 
 
@@ -46,12 +47,15 @@ def _ended_well(model: Model) -> None:
         Outcome.COLD: [{last.target: False}],
         Outcome.FAILED: [{}, {last.source: True}],
     }.get(last.outcome, [{last.source: True}])
+    at_home = last.options.cold and not last.done(Unit.UP)
+    if at_home and last.source_stopped:  # it was stopped, and started again
+        expected += [{last.source: False}]
     if last.outcome is Outcome.FAILED and last.permit and last.permit in last.reason:
         expected += [{last.permit: True}, {last.permit: False}]
     assert where in expected, f"{last.outcome}, and it runs on {where}"
     if last.outcome is Outcome.FAILED:
         assert last.reason
         assert last.next_command or not last.source_stopped
-    if last.outcome in {Outcome.MOVED, Outcome.COLD}:
+    if last.outcome in {Outcome.MOVED, Outcome.COLD} and not at_home:
         assert last.id not in model.cancelled, "cancelled, and moved nevertheless"
         assert last.source not in copies or "was not removed" in last.reason

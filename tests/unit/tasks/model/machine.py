@@ -23,7 +23,7 @@ from tests.unit.tasks.model.checks import heals, holds
 from tests.unit.tasks.model.parts import CALLS
 from tests.unit.tasks.model.world import HOSTS, Model
 
-FALLIBLE = {*CALLS, "checkpoint", "dumped", "publish"}
+FALLIBLE = {*CALLS, "checkpoint", "dumped", "cold_copy", "stopped", "publish"}
 WHICH = st.integers(0, 5)
 FAULTS = (
     EngineUnavailableError("/run/podman.sock", "connection refused"),
@@ -43,6 +43,7 @@ OPTIONS = st.builds(
     on_deadline=st.sampled_from(OnDeadline),
     retries=st.sampled_from([0, 0, 1, 2]),
     up_attempts=st.integers(1, 2),
+    cold=st.sampled_from([False, False, True]),
 )
 KINDS = st.sampled_from([Kind.MIGRATE, Kind.MIGRATE, Kind.MIGRATE, Kind.CHECKPOINT])
 SECONDS = st.sampled_from([3600, 300])
@@ -62,7 +63,9 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(kind=KINDS, options=OPTIONS, seconds=SECONDS, begins=BEGINS)
     def first(self, kind: Kind, options: Options, seconds: int, begins: Unit) -> None:
-        self.model.ask(kind, "b", options, seconds)
+        cold = options.cold and kind is Kind.MIGRATE
+        asked = options.model_copy(update={"cold": cold})
+        self.model.ask(kind, "b", asked, seconds)
         self._up_to(begins)
 
     def _up_to(self, unit: Unit) -> None:

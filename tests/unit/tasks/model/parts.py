@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from runtime import Canary, CheckpointSpec, CheckpointStream, FakeRuntime
+from runtime import Canary, CheckpointSpec, CheckpointStream, ColdSpec, FakeRuntime
 from storage import (
     Archive,
     ArchiveDamagedError,
@@ -98,6 +98,15 @@ class Engine:
         with self._runtime.checkpoint(container, spec) as stream:
             answered()
             pause("dumped")
+            yield stream
+
+    @contextmanager
+    def cold_copy(self, container: str, spec: ColdSpec) -> Iterator[CheckpointStream]:
+        pause("cold_copy")
+        _ask(asked=False)
+        with self._runtime.cold_copy(container, spec) as stream:
+            answered()
+            pause("stopped")
             yield stream
 
 

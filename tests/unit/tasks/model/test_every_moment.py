@@ -59,10 +59,14 @@ def moment(model: Model, number: int) -> Actor | None:
 
 
 @pytest.mark.parametrize("wrong", [oversleeps, dies, is_cancelled, loses_its_host])
-@pytest.mark.parametrize("ladder", [(BACK,), (ELSEWHERE, BACK), (COLD, BACK)])
+@pytest.mark.parametrize(
+    ("ladder", "cold"),
+    [((BACK,), False), ((ELSEWHERE, BACK), False), ((COLD, BACK), False), ((BACK,), True)],
+)
 def test_whatever_goes_wrong_at_whatever_moment(
-    ladder: tuple[Fallback, ...], wrong: Wrong, monkeypatch: pytest.MonkeyPatch
+    ladder: tuple[Fallback, ...], cold: bool, wrong: Wrong, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options = Options(fallback=ladder, retries=0, cold=cold, up_attempts=1)
     number, actor = 0, None
     models: list[Model] = []
     patched(monkeypatch, lambda: models[-1])
@@ -71,7 +75,7 @@ def test_whatever_goes_wrong_at_whatever_moment(
             model = Model()
             models.append(model)
             try:
-                model.ask(Kind.MIGRATE, "b", Options(fallback=ladder, retries=0), 3600)
+                model.ask(Kind.MIGRATE, "b", options, 3600)
                 actor = moment(model, number)
                 if actor is not None:
                     what = f"moment {number}: {actor}"

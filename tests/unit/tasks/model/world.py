@@ -43,7 +43,7 @@ from tests.unit.tasks.world import World
 
 HOSTS = ("a", "b", "c")
 CLOCK = Clock()
-NOW_IN = ("models", "plans", "reconcile", "step", "workflows")
+NOW_IN = ("models", "plans", "reconcile", "step", "units.cold", "workflows")
 OWN_SECONDS = 20.0
 
 
