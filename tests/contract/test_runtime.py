@@ -15,6 +15,7 @@ from runtime import (
     BuildStep,
     CheckpointSpec,
     CheckpointUnsupportedError,
+    ColdSpec,
     ContainerExistsError,
     ContainerNotFoundError,
     ContainerState,
@@ -594,3 +595,75 @@ def test_an_initialized_container_starts(subject: Subject) -> None:
 def test_what_is_not_there_is_not_initialized(subject: Subject) -> None:
     with pytest.raises(ContainerNotFoundError):
         subject.runtime.initialize("nosuch")
+
+
+def cold_archive(subject: Subject, container: str, spec: ColdSpec | None = None) -> bytes:
+    with subject.runtime.cold_copy(container, spec or ColdSpec()) as chunks:
+        assert subject.runtime.inspect(container).state is ContainerState.EXITED
+        return b"".join(chunks)
+
+
+def parts_of(archive: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        members = ((member.name, opened.extractfile(member)) for member in opened)
+        return {name: content.read() for name, content in members if content}
+
+
+def test_a_cold_copy_has_the_files_and_no_memory(subject: Subject) -> None:
+    container = subject.start(mounts=[{"type": "volume", "source": "", "target": "/data"}])
+    subject.runtime.put_archive(container, "/", [tar_of("mine", b"new")])
+    subject.runtime.put_archive(container, "/data", [tar_of("log", b"line")])
+    (volume,) = subject.runtime.inspect(container).volumes
+
+    assert subject.runtime.cold_blocker(container) == ""
+    parts = parts_of(cold_archive(subject, container))
+
+    assert set(parts) <= {"rootfs-diff.tar", "deleted.files", f"volumes/{volume}.tar"}
+    assert parts_of(parts["rootfs-diff.tar"])["mine"] == b"new"
+    assert parts_of(parts[f"volumes/{volume}.tar"])["log"] == b"line"
+
+
+def test_a_cold_copy_without_volumes(subject: Subject) -> None:
+    container = subject.start(mounts=[{"type": "volume", "source": "", "target": "/data"}])
+    parts = parts_of(cold_archive(subject, container, ColdSpec(ignore_volumes=True)))
+    assert not any(name.startswith("volumes/") for name in parts)
+
+
+def test_what_a_cold_copy_stopped_starts_anew(subject: Subject) -> None:
+    container = subject.start()
+    token = subject.token(container)
+    cold_archive(subject, container, ColdSpec(stop_timeout_seconds=0))
+    assert not subject.runtime.inspect(container).checkpointed
+    subject.runtime.start(container)
+    assert subject.token(container) != token
+
+
+def test_only_a_running_container_is_copied(subject: Subject) -> None:
+    created = subject.create()
+    assert "created, not running" in subject.runtime.cold_blocker(created)
+    with (
+        pytest.raises(CheckpointUnsupportedError, match="created, not running"),
+        subject.runtime.cold_copy(created, ColdSpec()),
+    ):
+        pass
+    for ask in (subject.runtime.cold_blocker, lambda c: subject.runtime.remove_paths(c, ["/x"])):
+        with pytest.raises(ContainerNotFoundError):
+            ask("nobody")
+
+
+def test_a_container_that_removes_itself_is_not_copied(subject: Subject) -> None:
+    container = subject.start(auto_remove=True)
+    with (
+        pytest.raises(CheckpointUnsupportedError, match="--rm"),
+        subject.runtime.cold_copy(container, ColdSpec()),
+    ):
+        pass
+    assert subject.runtime.inspect(container).state is ContainerState.RUNNING
+
+
+def test_files_are_removed_from_a_created_container(subject: Subject) -> None:
+    container = subject.create()
+    subject.runtime.put_archive(container, "/", [tar_of("mine", b"new")])
+    subject.runtime.remove_paths(container, ["/mine", "/no/such"])
+    with pytest.raises(EngineError), subject.runtime.get_archive(container, "/mine") as chunks:
+        content_of(chunks)

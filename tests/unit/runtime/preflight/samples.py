@@ -57,12 +57,13 @@ def judged(
     source: Changes | None = None,
     host: Changes | None = None,
     target: Changes | None = None,
+    cold: bool = False,
 ) -> tuple[Finding, ...]:
     """All findings when these facts are other than the samples'; ``host`` is the target's."""
     web = WEB.model_copy(update=container or {})
     a = A.model_copy(update=source or {})
     there = {"host": B.model_copy(update=host or {}), **(target or {})}
     return (
-        *source_findings(web, a, moving=True),
-        *move_findings(web, a, TARGET.model_copy(update=there)),
+        *source_findings(web, a, moving=True, cold=cold),
+        *move_findings(web, a, TARGET.model_copy(update=there), cold=cold),
     )

@@ -17,6 +17,7 @@ from runtime import (
     PodInfo,
     PodSpec,
     Severity,
+    blockers,
     needs_new_address,
     pod_findings,
     pod_target_findings,
@@ -444,3 +445,30 @@ def test_every_code_is_documented() -> None:
     rows = (ROOT / "docs" / "operating.md").read_text().splitlines()
     documented = {row.split("`")[1] for row in rows if row.startswith("| `")}
     assert codes_in_the_source() <= documented
+
+
+# What is in the way of memory only; a dump of it needs room, too.
+COLD_MAY = {
+    *("bind-link", "cgroup-differs", "checkpoint-unsupported", "cpu-features", "criu-failed"),
+    *("criu-kernel", "criu-older", "device-open", "disk-short", "id-in-use", "io-uring", "mptcp"),
+    *("runtime-differs", "runtime-unsupported", "systemd"),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}: {case.says}")
+def test_a_cold_move_is_stopped_by_what_matters_to_it_only(case: Case) -> None:
+    found = judged(
+        container=case.container,
+        source=case.source,
+        host=case.host,
+        target=case.target,
+        cold=True,
+    )
+    stopped = case.code in {finding.code for finding in blockers(found)}
+    assert stopped == (not case.warning and case.code not in COLD_MAY)
+
+
+def test_a_layer_needs_room_for_a_cold_move_too() -> None:
+    found = judged(container={"layer_bytes": GIB}, host={"disk_free_bytes": GIB}, cold=True)
+    assert [finding.code for finding in found] == ["disk-short"]
+    assert "layer and image need about 2048 MiB" in found[0].message
