@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Podman:
         self.volume: dict[str, object] = {"Name": "data", "Mountpoint": str(self.data)}
         mount = {"Type": "volume", "Name": "data", "Destination": "/data", "RW": True}
         driver = {"Name": "overlay", "Data": {"UpperDir": str(self.upper)}}
-        self.hidden = {**RECORDED, "Mounts": [mount], "GraphDriver": driver, **hidden}
+        self.hidden = {**deepcopy(RECORDED), "Mounts": [mount], "GraphDriver": driver, **hidden}
         self.stop: Answer = (204, b"")
         self.asked: list[str] = []
 
