@@ -1,4 +1,4 @@
-"""Cold moves between real hosts: files and volumes arrive, the process is another, one copy runs."""
+"""Cold moves between real hosts: the files arrive, the process is another, one copy runs."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_ladders_cold_start_has_the_changed_files_too(fleet: Fleet, workload
 @pytest.fixture
 def marked(fleet: Fleet, workload: Workload) -> Iterator[RunSpec]:
     """A container that is healthy on host a only, by a file of the host."""
-    place = f"/var/tmp/{workload.name}"  # noqa: S108 - a host's
+    place = f"/var/tmp/{workload.name}"
     for host in HOSTS:
         fleet.lab.call("enter", host, "--", "mkdir", place)
     fleet.lab.call("enter", "a", "--", "touch", f"{place}/ok")
@@ -149,7 +149,7 @@ def test_what_was_stopped_stays_so_until_it_is_started_again(
     fleet: Fleet, workload: Workload
 ) -> None:
     workload.start(workload.spec(restart=ALWAYS))
-    eventually(lambda: fleet.client.inventories(), "no inventory")
+    eventually(fleet.client.inventories, "no inventory")
     asked = fleet.client.stop(workload.name)
     stopped = fleet.client.wait(asked.id, timeout_seconds=60)
     assert stopped.outcome is Outcome.STOPPED

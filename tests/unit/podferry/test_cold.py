@@ -168,10 +168,10 @@ def test_a_cold_checkpoint_is_listed_and_shown_as_one() -> None:
     assert '"memory": false' in typed("checkpoints", "show", WEB, "-o", "json").output
 
 
-@pytest.mark.usefixtures("redis", "store")
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("checkpoint", [WEB, SHOP])
-def test_what_has_no_memory_is_not_restored_but_started(checkpoint: str) -> None:
-    Registry(clients.connect("")).report(Inventory(host="a"))
+def test_what_has_no_memory_is_not_restored_but_started(redis: FakeRedis, checkpoint: str) -> None:
+    Registry(redis).report(Inventory(host="a"))
     workflow = client().restore(checkpoint, to="b")
     assert workflow.options.cold
     assert [unit for unit, _ in first_plan(workflow)] == [Unit.PULL_IMAGE, Unit.UP]
