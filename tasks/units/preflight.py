@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from runtime import (
     CanaryState,
     CheckpointRuntime,
     ContainerFacts,
     ContainerInfo,
-    ContainerState,
     Finding,
     HostFacts,
     PodInfo,
     Severity,
     blockers,
     move_findings,
-    source_findings,
 )
 from tasks.errors import InvalidRequestError, NotMovableError
 from tasks.facts import (
@@ -28,12 +26,13 @@ from tasks.facts import (
     pod_label,
     source_facts,
 )
-from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
+from tasks.groups import SharedVolumes, bring_back_order, shared_volumes
 from tasks.ladder import parse_ladder
 from tasks.models import Kind, Policy
 from tasks.policies import POLICY_LABEL, policy_of
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check
+from tasks.units.findings import found_on_source
 from tasks.units.members import members_of
 from tasks.units.pods import pod_check, pod_facts, pod_of, without_pod
 
@@ -133,25 +132,8 @@ def _member(
         image_from_registry=runtime.image(info.image_id).from_registry,
         restart=info.spec.restart,
         carrier=shared.carriers.get(info.name, ""),
-        findings=tuple(_found(step, info, container, host, torn=info.name in shared.torn)),
+        findings=tuple(found_on_source(step, info, container, host, torn=info.name in shared.torn)),
     )
-
-
-def _found(
-    step: Step, info: ContainerInfo, container: ContainerFacts, host: HostFacts, *, torn: bool
-) -> Iterator[Finding]:
-    workflow, cold = step.workflow, step.workflow.options.cold
-    moving = workflow.kind is not Kind.CHECKPOINT
-    if workflow.kind is Kind.STOP:
-        yield from _not_to_stop(info)
-        return
-    yield from source_findings(container, host, moving=moving, cold=cold)
-    if cold:
-        yield from _no_copy(engine(step), info)
-    if torn:
-        yield from _torn()
-    if moving and workflow.group is None:
-        yield from _left_behind(info)
 
 
 def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts) -> MemberCheck:
@@ -164,50 +146,6 @@ def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts
         image_present=target.image_id == container.image_id,
         findings=move_findings(container, source, target, cold=step.workflow.options.cold),
     )
-
-
-def _not_to_stop(info: ContainerInfo) -> Iterator[Finding]:
-    if info.auto_remove:
-        yield Finding(
-            severity=Severity.BLOCKER,
-            code="auto-remove",
-            message="it was made with --rm, so it would vanish",
-            cure="make it anew without --rm",
-        )
-
-
-def _no_copy(runtime: CheckpointRuntime, info: ContainerInfo) -> Iterator[Finding]:
-    """Why its files could not be copied once it is stopped; other findings tell of its state."""
-    running = info.state is ContainerState.RUNNING and not info.auto_remove
-    reason = runtime.cold_blocker(info.id) if running else ""
-    if reason:
-        yield Finding(
-            severity=Severity.BLOCKER,
-            code="cold-copy",
-            message=f"its files could not be copied: {reason}",
-            cure="move it with its memory: without --cold, or without the label",
-        )
-
-
-def _torn() -> Iterator[Finding]:
-    yield Finding(
-        severity=Severity.BLOCKER,
-        code="volume-shared",
-        message="it shares a volume with a container that lacks another volume of it",
-        cure="let one of the two mount all that the other mounts",
-    )
-
-
-def _left_behind(info: ContainerInfo) -> Iterator[Finding]:
-    """What moves without its project finds nobody under the names that it knows."""
-    project = info.spec.labels.get(PROJECT_LABEL)
-    if project:
-        yield Finding(
-            severity=Severity.WARNING,
-            code="project",
-            message=f"it belongs to the compose project {project!r}, whose other containers stay",
-            cure=f"to move them as one, name the project: podferry migrate {project} --to HOST",
-        )
 
 
 def _judge(step: Step, found: Mapping[str, tuple[Finding, ...]]) -> None:
