@@ -45,6 +45,12 @@ class FakeFacts(FakeState):
         """Say what ``host`` is, and whether checkpoints are supported."""
         return self.host.model_copy(update={"checkpoint_reason": self.checkpoint_reason})
 
+    def room(self) -> Room:
+        """Say what ``host`` has left."""
+        return Room(
+            memory_bytes=self.host.memory_free_bytes, disk_bytes=self.host.disk_free_bytes, load=0.0
+        )
+
     @faulty
     def canary(self) -> Canary:
         """Say what ``next_canary`` is."""

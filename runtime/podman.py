@@ -328,6 +328,19 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         reason = self._checkpoint_unsupported()
         return gather_host(self._libpod).model_copy(update={"checkpoint_reason": reason})
 
+    def room(self) -> Room:
+        """Tell what this host has left; see CheckpointRuntime."""
+        facts = gather_host(self._libpod)
+        return Room(
+            memory_bytes=facts.memory_free_bytes,
+            disk_bytes=facts.disk_free_bytes,
+            load=machine.load(),
+        )
+
+    def memory_used(self) -> dict[str, int]:
+        """Tell how much memory each container has; see CheckpointRuntime."""
+        return machine.memory_of_containers()
+
     def container_facts(self, container: str) -> ContainerFacts:
         """Tell what a move must know of a container here; see CheckpointRuntime."""
         return gather_container(self._libpod, container, self._look)

@@ -342,6 +342,12 @@ class CheckpointRuntime(Runtime, Protocol):
     def host_facts(self) -> HostFacts:
         """Tell what a move must know of this host; its canary is left out."""
 
+    def room(self) -> Room:
+        """Tell what this host has left now."""
+
+    def memory_used(self) -> dict[str, int]:
+        """Resident bytes of each running container's processes, by its id; those that are seen."""
+
     def container_facts(self, container: str) -> ContainerFacts:
         """Tell what a move must know of a container here. Raises ContainerNotFoundError."""
 

@@ -9,6 +9,8 @@ blocks, so that the frame alone says how it was treated (RFC 8878, section 3.1.1
 
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import cast
 
 import zstandard
 
@@ -26,7 +28,16 @@ _LENGTH_BYTES = 4
 _RAW_FRAME = struct.Struct("<IBI")
 _MAGIC = 0xFD2FB528
 _SINGLE_SEGMENT_4_BYTE_SIZE = 0b10_1_00000
+_BLOCK_HEADER_BYTES = 3
 _BLOCK_BYTES = 128 << 10  # the longest block that the format allows
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frame:
+    """One frame on its way out: as it was read, or what it held, where that was raw."""
+
+    packed: bytearray = field(default_factory=bytearray)
+    plain: bytes | None = None
 
 
 def encode(chunks: Iterable[Blob], chooser: Chooser) -> Iterator[Blob]:
@@ -54,14 +65,6 @@ def decode(chunks: Iterable[Blob], *, archive: str) -> Iterator[bytes]:
         )
 
 
-def _frames(chunks: Iterable[Blob], archive: str) -> Iterator[bytearray]:
-    stream = _Reader(chunks, archive)
-    while length := _frame_length(stream.take(_LENGTH.size), archive):
-        yield stream.take(length)
-    if not stream.at_end():
-        raise ArchiveDamagedError(archive, "there is data after its end")
-
-
 class _Reader:
     """Takes exact numbers of bytes out of a stream of chunks."""
 
@@ -71,15 +74,17 @@ class _Reader:
         self._archive = archive
 
     def take(self, count: int) -> bytearray:
-        taken, done = bytearray(count), 0
-        while done < count:
+        taken = bytearray(count)
+        self.fill(memoryview(taken))
+        return taken
+
+    def fill(self, room: memoryview) -> None:
+        while room:
             if self.at_end():
                 raise ArchiveDamagedError(self._archive, "it ends in the middle")
-            fitting = self._rest[: count - done]
-            taken[done : done + len(fitting)] = fitting
-            done += len(fitting)
-            self._rest = self._rest[len(fitting) :]
-        return taken
+            fitting = self._rest[: len(room)]
+            room[: len(fitting)] = fitting
+            room, self._rest = room[len(fitting) :], self._rest[len(fitting) :]
 
     def at_end(self) -> bool:
         while not self._rest:
@@ -88,6 +93,45 @@ class _Reader:
                 return True
             self._rest = memoryview(chunk)
         return False
+
+
+def _frames(chunks: Iterable[Blob], archive: str) -> Iterator[_Frame]:
+    stream = _Reader(chunks, archive)
+    while length := _frame_length(stream.take(_LENGTH.size), archive):
+        start = stream.take(min(length, _RAW_FRAME.size))
+        size = _raw_size(start, length)
+        if size is None:
+            start.extend(stream.take(length - len(start)))
+            yield _Frame(packed=start)
+        else:
+            yield _Frame(plain=_raw_blocks(stream, size, archive))
+    if not stream.at_end():
+        raise ArchiveDamagedError(archive, "there is data after its end")
+
+
+def _raw_size(start: bytearray, length: int) -> int | None:
+    """How much a frame of raw blocks holds; None for another, which has a checksum."""
+    if len(start) < _RAW_FRAME.size:
+        return None
+    magic, kind, size = _RAW_FRAME.unpack(start)
+    raw = (magic, kind) == (_MAGIC, _SINGLE_SEGMENT_4_BYTE_SIZE) and 0 < size <= FRAME_BYTES
+    return size if raw and length == _raw_length(size) else None
+
+
+def _raw_length(size: int) -> int:
+    return _RAW_FRAME.size + _BLOCK_HEADER_BYTES * -(-size // _BLOCK_BYTES) + size
+
+
+def _raw_blocks(stream: _Reader, size: int, archive: str) -> bytes:
+    """The content of raw blocks, which needs no decompressor, with one copy."""
+    plain = bytearray(size)
+    for start in range(0, size, _BLOCK_BYTES):
+        block = memoryview(plain)[start : start + _BLOCK_BYTES]
+        expected = _block_header(block, last=start + len(block) == size)
+        if stream.take(_BLOCK_HEADER_BYTES) != expected:
+            raise ArchiveDamagedError(archive, "a raw frame has another kind of block")
+        stream.fill(block)
+    return cast("bytes", plain)  # nobody changes it any more, and a copy costs as much as the rest
 
 
 def _length(length: int) -> bytes:
@@ -112,21 +156,25 @@ def _pack(work: tuple[bytearray, int | None]) -> tuple[bytearray, bytes | None]:
 
 def _raw_frame(piece: bytearray) -> Iterator[Blob]:
     """A frame that holds `piece` as it is, without a copy of it."""
-    starts = range(0, len(piece), _BLOCK_BYTES)
-    yield _length(_RAW_FRAME.size + 3 * len(starts) + len(piece))
+    yield _length(_raw_length(len(piece)))
     yield _RAW_FRAME.pack(_MAGIC, _SINGLE_SEGMENT_4_BYTE_SIZE, len(piece))
-    for start in starts:
+    for start in range(0, len(piece), _BLOCK_BYTES):
         block = memoryview(piece)[start : start + _BLOCK_BYTES]
-        last = start == starts[-1]
-        yield (len(block) << 3 | last).to_bytes(3, "little")  # block type 0, raw
+        yield _block_header(block, last=start + len(block) == len(piece))
         yield block
 
 
-def _unpack(frame: bytearray, archive: str) -> bytes:
+def _block_header(block: memoryview, *, last: bool) -> bytes:
+    return (len(block) << 3 | last).to_bytes(_BLOCK_HEADER_BYTES, "little")  # block type 0, raw
+
+
+def _unpack(frame: _Frame, archive: str) -> bytes:
+    if frame.plain is not None:
+        return frame.plain
     try:
         # the size comes first: decompress() allocates whatever the frame claims
-        if not 0 < zstandard.frame_content_size(frame) <= FRAME_BYTES:
+        if not 0 < zstandard.frame_content_size(frame.packed) <= FRAME_BYTES:
             raise ArchiveDamagedError(archive, "a compressed frame claims an impossible size")
-        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+        return zstandard.ZstdDecompressor().decompress(frame.packed, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ArchiveDamagedError(archive, f"decompression failed: {error}") from error

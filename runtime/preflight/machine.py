@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +23,7 @@ HARMLESS = frozenset(
 )
 SHM = "/dev/shm/"  # noqa: S108 - nothing is written
 HARMLESS_BELOW = ("/dev/pts/", SHM, "/dev/mqueue/")
+IN_CGROUP = re.compile("libpod-([0-9a-f]{64})")
 CLONE_NEWIPC = 0x08000000  # setns(2)
 
 
@@ -36,6 +39,22 @@ def cpu_flags(proc: Path = PROC) -> tuple[str, ...]:
 def memory_available(proc: Path = PROC) -> int | None:
     """Bytes that programs may still take, caches given back; None when it is not told."""
     return _kib(proc / "meminfo", "MemAvailable")
+
+
+def load(proc: Path = PROC) -> float | None:
+    """Processes that ran or waited to, averaged over a minute; None when it is not told."""
+    words = _text(proc / "loadavg").split()
+    return float(words[0]) if words else None
+
+
+def memory_of_containers(proc: Path = PROC) -> dict[str, int]:
+    """Resident bytes of the processes of each running container, by its id, in one pass."""
+    found: Counter[str] = Counter()
+    for process in proc.glob("[0-9]*"):
+        cgroup = IN_CGROUP.search(_text(process / "cgroup"))
+        if cgroup:
+            found[cgroup.group(1)] += _memory(process)
+    return dict(found)
 
 
 def listening(proc: Path = PROC) -> Iterator[PublishedPort]:

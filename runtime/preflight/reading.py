@@ -30,6 +30,8 @@ def read_host(info: Mapping[str, Any]) -> HostFacts:
         cgroups=f"{host['cgroupVersion']} {host['cgroupManager']}",
         rootless=host["security"]["rootless"],
         apparmor=host["security"].get("apparmorEnabled", False),
+        cpus=host.get("cpus", 0),
+        memory_total_bytes=host.get("memTotal", 0),
         memory_free_bytes=host["memFree"],
         disk_free_bytes=max(0, store["graphRootAllocated"] - store["graphRootUsed"]),
     )

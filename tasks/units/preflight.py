@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Iterable, Iterator, Mapping
+=======
+from collections.abc import Iterable, Mapping
+>>>>>>> cold
 
 from runtime import (
     CanaryState,
@@ -16,7 +20,6 @@ from runtime import (
     Severity,
     blockers,
     move_findings,
-    source_findings,
 )
 from tasks.errors import InvalidRequestError, NotMovableError
 from tasks.facts import (
@@ -28,12 +31,13 @@ from tasks.facts import (
     pod_label,
     source_facts,
 )
-from tasks.groups import PROJECT_LABEL, SharedVolumes, bring_back_order, shared_volumes
+from tasks.groups import SharedVolumes, bring_back_order, shared_volumes
 from tasks.ladder import parse_ladder
 from tasks.models import Kind, Policy
 from tasks.policies import POLICY_LABEL, policy_of
 from tasks.step import Result, Step
 from tasks.units.engine import engine, health_check
+from tasks.units.findings import found_on_source
 from tasks.units.members import members_of
 from tasks.units.pods import pod_check, pod_facts, pod_of, without_pod
 
@@ -133,7 +137,11 @@ def _member(
         image_from_registry=runtime.image(info.image_id).from_registry,
         restart=info.spec.restart,
         carrier=shared.carriers.get(info.name, ""),
+<<<<<<< HEAD
         findings=tuple(_found(step, info, container, host, torn=info.name in shared.torn)),
+=======
+        findings=tuple(found_on_source(step, info, container, host, torn=info.name in shared.torn)),
+>>>>>>> cold
     )
 
 
@@ -166,6 +174,7 @@ def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts
     )
 
 
+<<<<<<< HEAD
 def _not_to_stop(info: ContainerInfo) -> Iterator[Finding]:
     if info.auto_remove:
         yield Finding(
@@ -210,6 +219,8 @@ def _left_behind(info: ContainerInfo) -> Iterator[Finding]:
         )
 
 
+=======
+>>>>>>> cold
 def _judge(step: Step, found: Mapping[str, tuple[Finding, ...]]) -> None:
     """Log the warnings; raise NotMovableError for blockers, unless findings are all that is asked.
 

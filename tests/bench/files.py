@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
+PROVIDED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 MEMORY = Path("/dev/shm")
 TEXT = b"the quick brown fox jumps over the lazy dog, time and again... \n"
 
@@ -21,6 +23,14 @@ def directory(mib: int) -> Iterator[Path]:
     place = MEMORY if roomy else None
     with tempfile.TemporaryDirectory(prefix="pf-bench-", dir=place) as name:
         yield Path(name)
+
+
+def provide_memory(mib: int) -> None:
+    """Have so much memory at hand: a virtual machine gets it from its host at the first touch.
+
+    That takes longer than to fill it, and whoever writes a file first would pay for the others.
+    """
+    mmap.mmap(-1, mib << 20, flags=PROVIDED).close()
 
 
 def random_file(path: Path, mib: int) -> None:

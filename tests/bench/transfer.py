@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from storage import Archive, ArchiveStore, new_archive_prefix
-from tests.bench.files import chunks, random_file, write
+from tests.bench.files import chunks, provide_memory, random_file, write
 from tests.bench.progress import say
 from tests.bench.records import OURS, Timed, Works
 from tests.bench.s3_tools import Copier, Mc, Sdk, Store
@@ -65,6 +65,8 @@ def measure(directory: Path, mib: int, runs: int) -> Works:
     for number, name in in_turn(list(tools), runs):
         uploads[name].append(timed(tools[name].put, source, KEY))
         os.sync()  # or the next one shares the disk with what this one wrote
+        back.unlink()
+        provide_memory(mib)
         downloads[name].append(timed(tools[name].get, KEY, back))
         if not filecmp.cmp(source, back, shallow=False):
             raise AssertionError(f"{name} did not bring back what it was given")

@@ -20,6 +20,11 @@ def test_manifest_survives_json() -> None:
     assert CheckpointManifest.model_validate_json(MANIFEST.model_dump_json()) == MANIFEST
 
 
+def test_an_old_manifest_has_memory() -> None:
+    old = MANIFEST.model_dump(mode="json", exclude={"memory"})
+    assert CheckpointManifest.model_validate(old).memory
+
+
 def test_manifest_does_not_show_the_spec() -> None:
     assert SECRET in MANIFEST.model_dump_json()
     assert SECRET not in repr(MANIFEST) + str(MANIFEST)

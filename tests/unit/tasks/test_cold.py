@@ -20,6 +20,7 @@ from runtime import (
 )
 from runtime.fake_state import FakeContainer
 from runtime.preflight.facts import ProcessFacts
+from storage import CheckpointNotFoundError
 from tasks import control
 from tasks.again import require_retryable
 from tasks.context import Context
@@ -112,6 +113,8 @@ def test_files_and_volumes_arrive_and_the_process_is_another(world: World) -> No
     assert copy.deleted == {"/etc/issue"}
     assert copy.spec.restart.name == "always"
     assert world.hosts["b"].volumes["data"].files == {"log": b"line"}
+    with pytest.raises(CheckpointNotFoundError):  # nobody is to read along
+        world.context.archives.announced(ended.archives[0])
     assert plan(ended)[-3:] == [Unit.CHECKPOINT, Unit.UP, Unit.FINISH]
 
 
@@ -195,6 +198,14 @@ def _recorded(
         do(*given)
 
     monkeypatch.setattr(runtime, call, recording)
+
+
+def test_a_root_that_is_read_only_has_no_changes_to_bring_back(world: World) -> None:
+    container = changed(world)
+    security = container.spec.security.model_copy(update={"read_only_rootfs": True})
+    container.spec = container.spec.model_copy(update={"security": security})
+    assert world.migrate(COLD).outcome is Outcome.COLD
+    assert arrived(world).files == {}
 
 
 def test_files_that_cannot_be_removed_are_told_and_no_obstacle(world: World) -> None:
@@ -319,6 +330,9 @@ def test_a_label_makes_a_move_cold(world: World) -> None:
     assert any("podferry.policy=cold" in line for line in lines(world, ended))
     for step in ended.steps:
         assert step.state is StepState.DONE
+    sent = ended.done(Unit.PRESEED)
+    assert sent is not None
+    assert sent.result["bytes"] == 0
 
 
 def test_a_label_forbids_a_cold_start(world: World) -> None:
@@ -375,6 +389,16 @@ def test_a_project_goes_cold_as_a_whole(context: Context, monkeypatch: pytest.Mo
     assert not any(
         context.archives.manifest(m).memory for m in context.archives.group(GROUP).members
     )
+
+
+def test_a_shared_volume_is_in_one_archive_only(context: Context) -> None:
+    shop = Shop(context)
+    shop.world.run(shop.workflow(Kind.MIGRATE, options=COLD))
+    held = {}
+    for member in context.archives.group(GROUP).members:
+        tar = b"".join(context.archives.read_checkpoint(context.archives.manifest(member)))
+        held[member.partition("/")[0]] = b"volumes/data.tar" in tar
+    assert held == {"api": True, "db": False, "web": False}
 
 
 def _noted(
@@ -476,3 +500,44 @@ def test_a_cold_checkpoint_is_never_given_to_criu(world: World) -> None:
     assert ended.outcome is Outcome.COLD
     assert ended.cold_as_asked
     assert arrived(world).files == {"etc/motd": b"mine"}
+
+
+def test_a_cold_restore_replaces_when_asked_to(world: World) -> None:
+    changed(world)
+    made = world.migrate(COLD)
+    world.hosts["b"].volumes["data"].files["log"] = b"later"
+    request = new_workflow(
+        *(Kind.RESTORE, "web"),
+        target="b",
+        checkpoint_id=made.checkpoint_id,
+        options=Options(cold=True, replace=True),
+    )
+    assert world.run(request).outcome is Outcome.COLD
+    assert world.hosts["b"].volumes["data"].files == {"log": b"line"}
+
+
+def test_a_stop_that_nobody_saw_the_end_of_is_ended_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine starts nothing that it is still stopping."""
+    container = changed(world)
+    source = world.hosts["a"]
+    stop, start = source.stop, source.start
+
+    def lost(_: str, __: ColdSpec) -> None:
+        container.state = ContainerState.OTHER
+        raise CheckpointFailedError("web", "the connection was lost")
+
+    def ended(name: str, *, timeout_seconds: int | None = None) -> None:
+        container.state = ContainerState.RUNNING
+        stop(name, timeout_seconds=timeout_seconds)
+
+    def started(name: str) -> None:
+        assert container.state is ContainerState.EXITED
+        start(name)
+
+    monkeypatch.setattr(source, "cold_copy", lost)
+    monkeypatch.setattr(source, "stop", ended)
+    monkeypatch.setattr(source, "start", started)
+    assert world.migrate(COLD).outcome is Outcome.COLD
+    back(world)

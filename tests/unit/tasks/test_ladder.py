@@ -225,3 +225,32 @@ def test_a_ladder_is_read_and_ends_with_the_way_back() -> None:
 def test_a_ladder_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="fallback"):
         parse_ladder(text)
+
+
+def described_as(policy: str, workflow: Workflow) -> Workflow:
+    told = workflow.steps[0].model_copy(update={"result": {"policy": policy}})
+    return workflow.with_step(0, told)
+
+
+def test_what_stays_live_is_not_started_cold_however_late() -> None:
+    workflow = migration(on_deadline=OnDeadline.COLD)
+    workflow = failed_at(workflow, Unit.RESTORE, "DeadlineError", source_stopped=True)
+    assert units(after_failure(workflow, online=BOTH))[0] == ("up", "b")
+    assert units(after_failure(described_as("live", workflow), online=BOTH)) == [("resume", "a")]
+
+
+def test_what_stays_live_has_a_ladder_without_the_cold_rung() -> None:
+    workflow = described_as("live", failed_at(migration(), Unit.RESTORE))
+    assert ladder_of(workflow) == (Fallback.ELSEWHERE, Fallback.RESUME)
+    asked = described_as("live", failed_at(migration(Fallback.COLD, Fallback.RESUME), Unit.RESTORE))
+    assert ladder_of(asked) == (Fallback.RESUME,)
+
+
+def test_a_cold_heal_tries_other_hosts_cold() -> None:
+    options = Options(heal=True, cold=True)
+    workflow = new_workflow(Kind.RESTORE, "web", source="a", target="b", options=options)
+    workflow = planned(workflow, first_plan(workflow))
+    failed = failed_at(workflow, Unit.UP, "EngineError", touched="b")
+    assert units(after_failure(failed, online=("b", "c"))) == [
+        *(("discard", "b"), ("pull_image", "c"), ("up", "c")),
+    ]

@@ -85,6 +85,14 @@ def test_a_pod_moves_with_its_containers_and_network(shop: Shop) -> None:
     assert (shop.on("a"), shop.world.hosts["a"].pods) == ({}, {})
 
 
+def test_a_pod_that_is_to_move_cold_is_left_alone(shop: Shop) -> None:
+    memory = shop.memory("a")
+    ended = shop.world.run(shop.workflow(Kind.MIGRATE, options=Options(cold=True)))
+    assert ended.outcome is Outcome.UNTOUCHED
+    assert "nothing is started cold into a pod ('shop')" in ended.reason
+    assert shop.memory("a") == memory
+
+
 @pytest.mark.parametrize("host", ["a", "b"])
 def test_a_pod_is_never_started_cold(shop: Shop, host: str) -> None:
     memory = shop.memory("a")
