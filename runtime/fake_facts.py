@@ -14,6 +14,7 @@ from runtime.preflight.facts import (
     PathKind,
     ProcessFacts,
     PublishedPort,
+    Room,
     SharedVolume,
     TargetFacts,
 )
@@ -50,6 +51,10 @@ class FakeFacts(FakeState):
         return Room(
             memory_bytes=self.host.memory_free_bytes, disk_bytes=self.host.disk_free_bytes, load=0.0
         )
+
+    def memory_used(self) -> dict[str, int]:
+        """A MiB for each byte of a running container's memory."""
+        return {i: len(c.memory) << 20 for i, c in self.containers_by_id.items() if c.memory}
 
     @faulty
     def canary(self) -> Canary:

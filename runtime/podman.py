@@ -36,11 +36,13 @@ from runtime.podman_cold import PodmanCold
 from runtime.podman_defaults import EngineDefaults, probe_body
 from runtime.podman_pods import PodmanPods
 from runtime.podman_requests import build_params, podman_body, restore_params
+from runtime.preflight import machine
 from runtime.preflight.facts import (
     Canary,
     ContainerFacts,
     HostFacts,
     PathKind,
+    Room,
     TargetFacts,
 )
 from runtime.preflight.gathering import gather_container, gather_host, gather_target

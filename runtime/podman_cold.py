@@ -100,13 +100,9 @@ class PodmanCold:
         missing = {"no such container": ContainerNotFoundError(container)}
         mount = self._libpod.request("POST", f"{path}/mount", operation=operation, on=missing)
         with mount as answer:
-<<<<<<< HEAD
-            root = str(self._libpod.parsed(answer, operation))
-=======
             # A line of text, though the API's description says JSON.
             said = b"".join(self._libpod.chunks(answer, operation)).decode(errors="replace")
         root = said.strip().strip('"')
->>>>>>> cold
         try:
             yield root
         finally:

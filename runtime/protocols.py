@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from runtime.exec_stream import ExecStream
 from runtime.pod_specs import PodInfo, PodSpec
-from runtime.preflight.facts import Canary, ContainerFacts, HostFacts, TargetFacts
+from runtime.preflight.facts import Canary, ContainerFacts, HostFacts, Room, TargetFacts
 from runtime.specs import (
     BuildSpec,
     BuildStep,

@@ -12,6 +12,8 @@ from tasks.models import GroupKind, WorkloadLine
 # Compose's labels (docker compose and podman-compose write the same ones).
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+SYSTEM_LABEL = "podferry.system"  # it belongs to its host: a drain does not move it
+SYSTEMD_LABEL = "PODMAN_SYSTEMD_UNIT"  # podman-systemd.unit(5)
 DEPENDS_LABEL = "com.docker.compose.depends_on"  # "db:service_healthy:false,cache:…"
 
 
@@ -83,7 +85,7 @@ def bring_back_order(
     return tuple(sorted(names, key=lambda name: name not in carriers.values()))
 
 
-def workload_line(container: ContainerSummary) -> WorkloadLine:
+def workload_line(container: ContainerSummary, memory_bytes: int = 0) -> WorkloadLine:
     """A container as an inventory has it."""
     return WorkloadLine(
         name=container.name,
@@ -92,7 +94,15 @@ def workload_line(container: ContainerSummary) -> WorkloadLine:
         state=container.state,
         project=container.labels.get(PROJECT_LABEL, ""),
         pod=container.pod,
+        labels=_own_labels(container.labels),
+        memory_bytes=memory_bytes,
     )
+
+
+def _own_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """What labels say to Podferry. What systemd runs belongs to its host: it starts it again."""
+    own = {key: value for key, value in labels.items() if key.startswith("podferry.")}
+    return {SYSTEM_LABEL: "true", **own} if SYSTEMD_LABEL in labels else own
 
 
 def _dependencies(labels: Mapping[str, str]) -> list[str]:

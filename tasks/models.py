@@ -214,11 +214,8 @@ class Options(Model):
     ignore_static_ip: bool = False  # restore: let the target give new addresses
     canary: bool = False  # preflight: prove CRIU on both hosts now, whatever is known of it
     up_attempts: int = Field(default=5, ge=1, le=20)  # cold start: tries before it gives up
-<<<<<<< HEAD
     anywhere: bool = False  # migrate: no target was named, a control worker chooses it
     selector: dict[str, str] = Field(default_factory=dict)  # labels that such a target must have
-=======
->>>>>>> cold
     cold: bool = False  # migrate: without its memory; restore: of a checkpoint that has none
     fresh: bool = False  # a cold start: the image's files as they are in the image
     heal: bool = False  # restore: of what ran on a dead host; elsewhere, then cold, if it fails
@@ -396,7 +393,6 @@ class WorkloadLine(Model):
     project: str = ""  # the compose project that it belongs to
     pod: str = ""  # the name of its Podman pod
     labels: dict[str, str] = Field(default_factory=dict)  # those that begin with "podferry."
-    since: AwareDatetime | None = None  # when it was started or restored, while it runs
     memory_bytes: int = 0  # resident, some seconds ago; 0: not known
 
 

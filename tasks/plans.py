@@ -70,11 +70,7 @@ def made_cold(workflow: Workflow) -> Workflow:
         else step
         for step in workflow.steps
     )
-<<<<<<< HEAD
-    options = workflow.options.model_copy(update={"cold": True, "preseed": Preseed.OFF})
-=======
     options = workflow.options.model_copy(update={"cold": True})
->>>>>>> cold
     return workflow.model_copy(update={"options": options, "steps": tuple(steps)})
 
 

@@ -1,24 +1,27 @@
-"""Tell the registry that this worker lives and what its host holds.
+"""Tell the registry that this worker lives, what its host is, and what it holds.
 
-Two threads, because a listing blocks for as long as the engine holds a container's lock (from a
-dump to the end of its archive), and a heartbeat must not. What must not stay or run on the host
+Three threads, because what asks the engine blocks for as long as it holds a container's lock (from
+a dump to the end of its archive), and a heartbeat must not. What must not stay or run on the host
 goes before it is listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from runtime import CANARY_LABEL, CheckpointRuntime, RuntimeEngineError
+from runtime import CANARY_LABEL, CheckpointRuntime, HostFacts, Room, RuntimeEngineError
 from tasks.groups import workload_line
+from tasks.hosts import HostReport
 from tasks.models import Inventory, WorkerInfo, now
 from tasks.registry import HEARTBEAT_SECONDS, Registry
 from workers.repeating import Repeating
 
 INVENTORY_SECONDS = 1.0
+ROOM_SECONDS = 5.0
+FACTS_EVERY = 60  # looks at what is left, for one at what the host is
 
 
 class Heartbeat:
@@ -31,16 +34,22 @@ class Heartbeat:
         runtime: CheckpointRuntime | None,
         *,
         evict: Callable[[], None] = lambda: None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._registry = registry
         self._evict = evict
         self._info = info
         self._runtime = runtime
         self._engine = ""
+        self._labels = dict(labels or {})
+        self._facts: HostFacts | None = None
+        self._looks = 0
+        self._memory: dict[str, int] = {}
         self._loops = [Repeating("heartbeat", self._beat, every_seconds=HEARTBEAT_SECONDS)]
         if runtime is not None:
             report = Repeating("inventory", self._report, every_seconds=INVENTORY_SECONDS)
-            self._loops.append(report)
+            room = Repeating("room", self._report_host, every_seconds=ROOM_SECONDS)
+            self._loops += [report, room]
 
     def start(self) -> None:
         """Begin; the first beat is sent at once."""
@@ -66,7 +75,7 @@ class Heartbeat:
                 found = self._runtime.capabilities()
                 self._engine = f"{found.engine} {found.version}"
             lines = tuple(
-                workload_line(container)
+                workload_line(container, self._memory.get(container.id, 0))
                 for container in self._runtime.containers()
                 if CANARY_LABEL not in container.labels and not container.infra
             )
@@ -75,3 +84,16 @@ class Heartbeat:
             self._engine = ""
             inventory = Inventory(host=self._info.host, error=str(error))
         self._registry.report(inventory)
+
+    def _report_host(self) -> None:
+        if self._runtime is None or self._info.host is None:
+            return
+        room = Room()
+        with suppress(RuntimeEngineError):  # the inventory says so
+            if self._facts is None or self._looks % FACTS_EVERY == 0:
+                self._facts = self._runtime.host_facts()
+            self._looks += 1
+            room, self._memory = self._runtime.room(), self._runtime.memory_used()
+        self._registry.report_host(
+            HostReport(host=self._info.host, labels=self._labels, facts=self._facts, room=room)
+        )

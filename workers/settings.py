@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +27,7 @@ from storage import (
     parse_duration,
 )
 from storage.s3_options import Addressing, ServerEncryption
+from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
 from tasks.models import LADDER, Fallback, HostName
 from tasks.records import KEEP_RECORDS
@@ -43,6 +44,10 @@ def _read(parse: Callable[[str], object]) -> BeforeValidator:
 
 def _rungs(value: object) -> object:
     return parse_ladder(value) if isinstance(value, str) else value
+
+
+def _labels(value: object) -> object:
+    return parse_labels(value) if isinstance(value, str) else value
 
 
 def dev_state_dir() -> Path:
@@ -165,6 +170,10 @@ class Settings(BaseSettings):
         default=None,
         description="Directory for what a move fetches ahead, as much as a container's memory and "
         "files; else below the state directory",
+    )
+    labels: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)] = Field(
+        default_factory=dict,
+        description="What placement may ask of this worker's host: zone=a,disk=ssd",
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 

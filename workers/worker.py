@@ -150,7 +150,7 @@ def _heartbeat(registry: Registry, settings: Settings, control: bool, engine: En
     if settings.host is None:
         return Heartbeat(registry, info, None)
     evict = _evictor(settings, settings.host, engine).look
-    return Heartbeat(registry, info, engine(settings.socket), evict=evict)
+    return Heartbeat(registry, info, engine(settings.socket), evict=evict, labels=settings.labels)
 
 
 def _serve(app: Celery, settings: Settings, control: bool, background: list[Job]) -> int:

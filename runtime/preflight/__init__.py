@@ -47,14 +47,11 @@ def source_findings(
         *host_findings(source),
     )
     return tuple(f for f in found if not (cold and f.code in OF_MEMORY_ONLY))
-<<<<<<< HEAD
 
 
 def machine_findings(source: HostFacts | None, target: HostFacts) -> tuple[Finding, ...]:
     """What stands between two hosts, whatever the container; a source may be unknown."""
     return (*host_findings(target), *(between(source, target) if source else ()))
-=======
->>>>>>> cold
 
 
 def move_findings(

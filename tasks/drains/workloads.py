@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from tasks.drains.models import Item, ItemState, Method
 from tasks.errors import InvalidRequestError
-from tasks.groups import LIVE
+from tasks.groups import LIVE, SYSTEM_LABEL
 from tasks.models import GroupKind, Inventory, Policy, WorkloadLine
 from tasks.placing import need_of
 from tasks.policies import POLICY_LABEL, policy_of
 
 PRIORITY_LABEL = "podferry.priority"
-SYSTEM_LABEL = "podferry.system"  # put there by the inventory for what systemd runs, too
 
 
 def items_of(inventory: Inventory, selector: Mapping[str, str]) -> list[Item]:

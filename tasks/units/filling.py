@@ -29,12 +29,8 @@ def fill(step: Step, container: str, manifest: CheckpointManifest, spec: RunSpec
         if mount.type == "volume" and mount.source in manifest.volumes
     }
     filling = _Filling(step, container, volumes)
-<<<<<<< HEAD
-    layer = not step.workflow.options.fresh
-=======
     # a root that is read-only has not changed
     layer = not (step.workflow.options.fresh or spec.security.read_only_rootfs)
->>>>>>> cold
     if layer and manifest.memory:
         filling.read(manifest, layer=True, volumes=False)
     if volumes or (layer and not manifest.memory):

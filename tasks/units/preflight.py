@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Iterable, Iterator, Mapping
-=======
 from collections.abc import Iterable, Mapping
->>>>>>> cold
 
 from runtime import (
     CanaryState,
     CheckpointRuntime,
     ContainerFacts,
     ContainerInfo,
-    ContainerState,
     Finding,
     HostFacts,
     PodInfo,
@@ -137,29 +132,8 @@ def _member(
         image_from_registry=runtime.image(info.image_id).from_registry,
         restart=info.spec.restart,
         carrier=shared.carriers.get(info.name, ""),
-<<<<<<< HEAD
-        findings=tuple(_found(step, info, container, host, torn=info.name in shared.torn)),
-=======
         findings=tuple(found_on_source(step, info, container, host, torn=info.name in shared.torn)),
->>>>>>> cold
     )
-
-
-def _found(
-    step: Step, info: ContainerInfo, container: ContainerFacts, host: HostFacts, *, torn: bool
-) -> Iterator[Finding]:
-    workflow, cold = step.workflow, step.workflow.options.cold
-    moving = workflow.kind is not Kind.CHECKPOINT
-    if workflow.kind is Kind.STOP:
-        yield from _not_to_stop(info)
-        return
-    yield from source_findings(container, host, moving=moving, cold=cold)
-    if cold:
-        yield from _no_copy(engine(step), info)
-    if torn:
-        yield from _torn()
-    if moving and workflow.group is None:
-        yield from _left_behind(info)
 
 
 def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts) -> MemberCheck:
@@ -174,53 +148,6 @@ def _checked(step: Step, member: MemberFacts, source: HostFacts, host: HostFacts
     )
 
 
-<<<<<<< HEAD
-def _not_to_stop(info: ContainerInfo) -> Iterator[Finding]:
-    if info.auto_remove:
-        yield Finding(
-            severity=Severity.BLOCKER,
-            code="auto-remove",
-            message="it was made with --rm, so it would vanish",
-            cure="make it anew without --rm",
-        )
-
-
-def _no_copy(runtime: CheckpointRuntime, info: ContainerInfo) -> Iterator[Finding]:
-    """Why its files could not be copied once it is stopped; other findings tell of its state."""
-    running = info.state is ContainerState.RUNNING and not info.auto_remove
-    reason = runtime.cold_blocker(info.id) if running else ""
-    if reason:
-        yield Finding(
-            severity=Severity.BLOCKER,
-            code="cold-copy",
-            message=f"its files could not be copied: {reason}",
-            cure="move it with its memory: without --cold, or without the label",
-        )
-
-
-def _torn() -> Iterator[Finding]:
-    yield Finding(
-        severity=Severity.BLOCKER,
-        code="volume-shared",
-        message="it shares a volume with a container that lacks another volume of it",
-        cure="let one of the two mount all that the other mounts",
-    )
-
-
-def _left_behind(info: ContainerInfo) -> Iterator[Finding]:
-    """What moves without its project finds nobody under the names that it knows."""
-    project = info.spec.labels.get(PROJECT_LABEL)
-    if project:
-        yield Finding(
-            severity=Severity.WARNING,
-            code="project",
-            message=f"it belongs to the compose project {project!r}, whose other containers stay",
-            cure=f"to move them as one, name the project: podferry migrate {project} --to HOST",
-        )
-
-
-=======
->>>>>>> cold
 def _judge(step: Step, found: Mapping[str, tuple[Finding, ...]]) -> None:
     """Log the warnings; raise NotMovableError for blockers, unless findings are all that is asked.
 

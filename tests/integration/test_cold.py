@@ -19,18 +19,12 @@ CHANGES = """
 chown 12:34 /bin && chmod 4711 /bin/busybox && rm /bin/yes /bin/true && ln -s nowhere /bin/true
 mkdir -m 2750 -p /made/inner && echo new >/made/inner/f && ln /made/inner/f /made/twin
 mkfifo -m 620 /made/pipe && ln -s f /made/dangling && chown -h 7:8 /made/dangling
-<<<<<<< HEAD
-touch -d '2001-02-03 04:05:06' /made/inner/f
-"""
-LOOK = "stat -c '%n|%F|%a|%u:%g|%s|%h|%N' /bin /bin/* $(find /made) | sort; cat /made/inner/f"
-=======
 touch -d '2001-02-03 04:05:06' /made/inner/f && chmod 751 /
 """
 LOOK = (
     "stat -c '%n|%F|%a|%u:%g|%N' / /bin /made /made/inner; cat /made/inner/f;"
     " stat -c '%n|%F|%a|%u:%g|%s|%h|%Y|%N' /bin/* $(find /made ! -type d) | sort"
 )
->>>>>>> cold
 
 
 def restarted(before: State, after: State) -> bool:

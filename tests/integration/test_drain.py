@@ -53,8 +53,10 @@ class Crowd:
         return len(self.fleet.runtime(host).containers())
 
     def forget(self) -> None:
-        for thing in (*self.singles, self.awkward, *self.projects):
-            thing.forget()
+        for workload in (*self.singles, self.awkward):
+            workload.forget()
+        for project in self.projects:
+            project.forget()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Iterator
-=======
 from collections.abc import Callable, Iterator
->>>>>>> cold
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -40,10 +36,7 @@ class Podman:
         self.hidden = {**deepcopy(RECORDED), "Mounts": [mount], "GraphDriver": driver, **hidden}
         self.stop: Answer = (204, b"")
         self.asked: list[str] = []
-<<<<<<< HEAD
-=======
         self.mounted: Callable[[str], bytes] = lambda path: f"{path}\n".encode()
->>>>>>> cold
 
     def __call__(self, method: str, path: str, body: bytes) -> Answer:
         self.asked.append(path)
@@ -57,11 +50,7 @@ class Podman:
         if plain.endswith("/stop"):
             return self.stop
         if plain.endswith("/mount"):
-<<<<<<< HEAD
-            return document(str(self.merged))
-=======
             return 200, self.mounted(f"{self.merged}")
->>>>>>> cold
         if plain.endswith("/unmount"):
             return (204, b"")
         return document(self.hidden)
@@ -145,17 +134,12 @@ def test_a_volume_that_goes_away_is_a_failed_checkpoint(tmp_path: Path) -> None:
             b"".join(chunks)
 
 
-<<<<<<< HEAD
-def test_files_are_removed_where_the_root_is_mounted(tmp_path: Path) -> None:
-    podman = Podman(tmp_path)
-=======
 @pytest.mark.parametrize("mounted", [lambda p: f"{p}\n".encode(), lambda p: f'"{p}"'.encode()])
 def test_files_are_removed_where_the_root_is_mounted(
     tmp_path: Path, mounted: Callable[[str], bytes]
 ) -> None:
     podman = Podman(tmp_path)
     podman.mounted = mounted
->>>>>>> cold
     (podman.merged / "gone").touch()
     (podman.merged / "kept").touch()
     with runtime(tmp_path, podman) as made:
