@@ -56,6 +56,7 @@ from tasks.models import (
     Unit,
     Workflow,
 )
+from tasks.placement import Placement, Verdict
 from tasks.schedules import Schedule
 from workers.settings import Settings
 
@@ -99,6 +100,7 @@ __all__ = [
     "Order",
     "Outcome",
     "Pin",
+    "Placement",
     "Policy",
     "Preseed",
     "PruneReport",
@@ -117,6 +119,7 @@ __all__ = [
     "Unit",
     "UnknownContainerError",
     "UnknownHostError",
+    "Verdict",
     "WaitTimeoutError",
     "Workflow",
     "WorkflowNotFoundError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
@@ -55,6 +55,9 @@ from tasks.models import (
     new_workflow,
     now,
 )
+from tasks.placement import Placement
+from tasks.placement import place as choose_host
+from tasks.placing import Placer
 from tasks.policies import stop_workflow
 from tasks.records import Records
 from tasks.registry import Registry
@@ -136,7 +139,8 @@ class Client:
         self,
         container: str,
         *,
-        to: str,
+        to: str | None = None,
+        selector: Mapping[str, str] | None = None,
         source: str | None = None,
         fallback: Sequence[Fallback] = (),
         on_deadline: OnDeadline = OnDeadline.ABORT,
@@ -147,6 +151,8 @@ class Client:
     ) -> Workflow:
         """Move a running container, compose project or pod to another host.
 
+        Without ``to`` a control worker chooses the host, of those that have the ``selector``'s
+        labels; while none fits the workload runs on and is asked for again, until the deadline.
         With ``cold`` it is stopped and started anew there, with its volumes and the files of its
         image that it changed, without its memory; so is what has the label
         ``podferry.policy=cold``. ``fresh`` leaves those files out of any cold start. ``preseed``
@@ -157,7 +163,10 @@ class Client:
         UnknownContainerError, AmbiguousContainerError, UnknownHostError, HostOfflineError,
         NoControlWorkerError, WorkloadBusyError, InvalidRequestError.
         """
+        if to is not None and selector:
+            raise InvalidRequestError("a selector chooses among hosts; it goes without a target")
         place = self._place(container, to, source)
+        placer = Placer(self._records, self._registry)
         workflow = new_workflow(
             Kind.MIGRATE,
             place.name,
@@ -171,11 +180,44 @@ class Client:
                 preseed=Preseed.OFF if cold else self._preseed(preseed, place.host),
                 cold=cold,
                 fresh=fresh,
+                anywhere=to is None,
+                selector=dict(selector or {}),
             ),
+            need=placer.need(place.host, place.containers, selector or {}),
             deadline_seconds=self._deadline(deadline_seconds),
             checkpoint_id=new_checkpoint_id(place.name, now()),
         )
         return self._submit(workflow)
+
+    def place(self, container: str, *, selector: Mapping[str, str] | None = None) -> Placement:
+        """Which host a move without a target would choose, and why not the others.
+
+        Raises UnknownContainerError, AmbiguousContainerError, InvalidRequestError.
+        """
+        place = self._place(container, None, None)
+        placer = Placer(self._records, self._registry)
+        need = placer.need(place.host, place.containers, selector or {})
+        return choose_host(need, placer.candidates())
+
+    def cordon(self, host: str, reason: str = "") -> None:
+        """Keep new workloads away from a host; what is there runs on. Raises UnknownHostError."""
+        self._registry.cordon(host, reason)
+
+    def uncordon(self, host: str) -> bool:
+        """Let a host take workloads again; whether it was cordoned.
+
+        Raises UnknownHostError; InvalidRequestError while a drain empties it.
+        """
+        live = next((drain for drain in self.drains.live() if drain.host == host), None)
+        if live is not None and not live.back:
+            raise InvalidRequestError(
+                f"{live.id} is emptying host {host!r}; call it off: podferry drain-cancel {host}"
+            )
+        return self._registry.uncordon(host)
+
+    def label(self, host: str, put: Mapping[str, str], remove: Collection[str] = ()) -> None:
+        """Set and remove an operator's labels of a host. Raises UnknownHostError."""
+        self._registry.label(host, put, remove)
 
     def preflight(
         self,
@@ -433,7 +475,7 @@ class Client:
             case Kind.UP | Kind.BUILD:
                 return self._make_again(old)
             case Kind.MIGRATE | Kind.PREFLIGHT:
-                return self._submit(renewed(old, self._place_again(old, asked_target(old))))
+                return self._submit(renewed(old, self._place_again(old, asked_target(old) or None)))
             case Kind.CHECKPOINT | Kind.STOP:
                 return self._submit(renewed(old, self._place_again(old)))
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from runtime import Finding, blockers
-from tasks.drains.driving import Driver
 from tasks.drains.models import Drain, DrainOptions, Item, ItemState, Method, new_drain
 from tasks.drains.requests import (
     begin_drain,
@@ -77,6 +76,8 @@ class Drains:
         ``ask`` is given a preflight for each live move and answers with what it found: so the plan
         knows what cannot be checkpointed. Raises what ``begin`` raises, and InvalidRequestError.
         """
+        from tasks.drains.driving import Driver
+
         drain = new_drain(host, options, deadline_seconds=deadline_seconds)
         require_drainable(self._registry, drain)
         self._locator.fresh()
@@ -110,6 +111,10 @@ class Drains:
         """A drain by its id, or the newest of a host. Raises DrainNotFoundError."""
         known = {status.host for status in self._registry.hosts()}
         return self._drains.get(resolve(self._drains, name, known))
+
+    def live(self) -> list[Drain]:
+        """The drains that have not ended, by host."""
+        return self._drains.live()
 
     def recent(self, limit: int = 20, *, host: str | None = None) -> list[Drain]:
         """The newest drains, newest first, of all hosts or of one."""

@@ -59,7 +59,9 @@ def request_gone(workflow: Workflow) -> InvalidRequestError:
 
 
 def asked_target(workflow: Workflow) -> str:
-    """The target of the request, whatever host a later plan chose."""
+    """The target of the request, whatever host a later plan chose; empty: any that fits."""
+    if workflow.options.anywhere:
+        return ""
     first = next((s for s in workflow.steps if s.unit is Unit.PREFLIGHT and s.epoch == 1), None)
     return first.host if first else workflow.target or ""
 

@@ -6,7 +6,7 @@ that in ``tasks.evictions``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,15 @@ from tasks.models import (
     Inventory,
     Kind,
     Model,
+    Need,
     Options,
     Outcome,
     Parts,
     Workflow,
     new_workflow,
 )
-from tasks.placement import emptiest
+from tasks.placement import Candidate, place, reserved
+from tasks.placing import Placer
 
 if TYPE_CHECKING:
     from tasks.records import Records
@@ -121,7 +123,7 @@ class Healer:
             for item in self._candidates(lost, ran):
                 reason = self._unfit(item, others, stopped, earlier, again=again)
                 found.append(item.refused(reason) if reason else _safe(item, others))
-        return placed(found, others.running)
+        return placed(host, found, Placer(self._records, self._registry).candidates())
 
     def begin(
         self,
@@ -245,16 +247,20 @@ class _Begun:
             )
 
 
-def placed(plan: Iterable[Healing], running: Mapping[str, int]) -> tuple[Healing, ...]:
-    """Give those that can be healed a host each, spread evenly."""
-    counts, found = dict(running), []
+def placed(
+    host: str, plan: Iterable[Healing], candidates: Sequence[Candidate]
+) -> tuple[Healing, ...]:
+    """Give those of a dead host that can be healed another one each, as placement chooses."""
+    found = []
     for item in plan:
-        target = emptiest(counts) if item.state is HealState.PLANNED else None
-        if target is not None:
-            counts[target] += len(item.containers)
-            item = item.model_copy(update={"target": target})
-        elif item.state is HealState.PLANNED:
-            item = item.refused("no other host is online")
+        if item.state is HealState.PLANNED:
+            need = Need(source=host, names=item.containers)
+            placement = place(need, candidates)
+            if placement.host is None:
+                item = item.refused(placement.why_not)
+            else:
+                candidates = reserved(candidates, placement.host, need)
+                item = item.model_copy(update={"target": placement.host})
         found.append(item)
     return tuple(found)
 

@@ -108,12 +108,14 @@ def after_failure(
     *,
     default: Sequence[Fallback] = LADDER,
     online: Sequence[str] = (),
+    fitting: Sequence[str] | None = None,
 ) -> Next | End:
     """What follows the newest failed step, when none of its plan runs any more.
 
-    ``default`` is the installation's ladder; ``online`` the hosts that live, those to be tried
-    first.
+    ``default`` is the installation's ladder; ``online`` the hosts that live; ``fitting`` those
+    that placement would choose instead, the best first (None: nobody asked, any live one).
     """
+    others = [host for host in (online if fitting is None else fitting) if host in online]
     failed = workflow.failed_step
     if failed is None or failed.error is None:
         raise ValueError(f"workflow {workflow.id} has no failed step")
@@ -125,7 +127,8 @@ def after_failure(
     if arrived(workflow, failed.epoch):
         return Next(steps=((Unit.FINISH, workflow.source or ""),))
     if workflow.kind is Kind.RESTORE and workflow.options.heal:
-        return next(_heal_rungs(workflow, failed, online), _not_healed(workflow))
+        rungs = _heal_rungs(workflow, failed, online, others)
+        return next(rungs, _not_healed(workflow))
     if workflow.kind not in STOPPING or not workflow.source_stopped:
         return _before_the_stop(workflow)
     if failed.unit in {Unit.RESUME, Unit.DISCARD}:
@@ -134,7 +137,7 @@ def after_failure(
             reason=f"{why(workflow)}; {_kept(workflow)} on {workflow.source}{_may_run(workflow)}",
             next_command=f"podferry resume {workflow.id}",
         )
-    return next(_rungs(workflow, failed, ladder_of(workflow, default), online))
+    return next(_rungs(workflow, failed, ladder_of(workflow, default), online, others))
 
 
 def resume_steps(workflow: Workflow, online: Collection[str]) -> Steps:
@@ -177,11 +180,16 @@ def _before_the_stop(workflow: Workflow) -> End:
 def move_command(workflow: Workflow, target: str) -> str:
     """The command that asks for a move, or a preflight, like this one."""
     cold = " --cold" if workflow.options.cold else ""
-    return f"podferry {workflow.kind} {workflow.workload} --to {target}{cold}"
+    to = f" --to {target}" if target else ""
+    return f"podferry {workflow.kind} {workflow.workload}{to}{cold}"
 
 
 def _rungs(
-    workflow: Workflow, failed: Step, ladder: Sequence[Fallback], online: Sequence[str]
+    workflow: Workflow,
+    failed: Step,
+    ladder: Sequence[Fallback],
+    online: Sequence[str],
+    others: Sequence[str],
 ) -> Iterator[Next]:
     """The rungs that are left, in their order; the last is always there."""
     late = failed.error is not None and failed.error.type == DeadlineError.__name__
@@ -191,16 +199,16 @@ def _rungs(
         ladder = ()
     for rung in ladder:
         if rung is Fallback.ELSEWHERE and (failed.unit is not Unit.UP or workflow.options.cold):
-            yield from _elsewhere(workflow, online)
+            yield from _elsewhere(workflow, online, others)
         elif rung is Fallback.COLD:
             yield from _cold(workflow, online)
     yield Next(steps=resume_steps(workflow, online))
 
 
-def _elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
+def _elsewhere(workflow: Workflow, online: Sequence[str], others: Sequence[str]) -> Iterator[Next]:
     source = workflow.source or ""
     tried = {step.host for step in workflow.steps if step.unit in CHOOSES_TARGET}
-    for host in (host for host in online if host not in tried | {source}):
+    for host in (host for host in others if host not in tried | {source}):
         steps: Steps = (
             *_cleaned(workflow, host, online),
             (Unit.PREFLIGHT, host),
@@ -223,22 +231,26 @@ def _cold(workflow: Workflow, online: Collection[str]) -> Iterator[Next]:
     yield Next(steps=(*_cleaned(workflow, fit.host, online), *up), target=fit.host)
 
 
-def _heal_rungs(workflow: Workflow, failed: Step, online: Sequence[str]) -> Iterator[Next]:
+def _heal_rungs(
+    workflow: Workflow, failed: Step, online: Sequence[str], others: Sequence[str]
+) -> Iterator[Next]:
     """Of a workload whose host is dead: another host, then cold, then at least no copy is left."""
     late = failed.error is not None and failed.error.type == DeadlineError.__name__
     if failed.unit is Unit.DISCARD:
         return
     if not (late or workflow.cancel_requested):
         if failed.unit is not Unit.UP or workflow.options.cold:
-            yield from _restored_elsewhere(workflow, online)
+            yield from _restored_elsewhere(workflow, online, others)
         yield from _healed_cold(workflow, online)
     if workflow.touched in online or workflow.permit:
         yield Next(steps=((Unit.DISCARD, workflow.touched or ""),))
 
 
-def _restored_elsewhere(workflow: Workflow, online: Sequence[str]) -> Iterator[Next]:
+def _restored_elsewhere(
+    workflow: Workflow, online: Sequence[str], others: Sequence[str]
+) -> Iterator[Next]:
     tried = {step.host for step in workflow.steps if step.unit is not Unit.DISCARD}
-    for host in (host for host in online if host not in tried | {workflow.source}):
+    for host in (host for host in others if host not in tried | {workflow.source}):
         restore: Steps = ((Unit.PULL_IMAGE, host), (back_by(workflow), host))
         yield Next(steps=(*_cleaned(workflow, host, online), *restore), target=host)
 

@@ -24,6 +24,11 @@ class Place:
     group: GroupKind | None = None  # None: one container
     members: tuple[str, ...] = ()  # the names of a group's containers, sorted
 
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """The names of its containers."""
+        return self.members if self.group else (self.name,)
+
 
 class Locator:
     """Where workloads are. A container made a moment ago is found too."""

@@ -43,11 +43,6 @@ class Others:
         """The first silent host where one of these may run."""
         return _running(self.silent, containers)
 
-    @property
-    def running(self) -> dict[str, int]:
-        """How many containers run on each host that answers."""
-        return {i.host: sum(c.state in LIVE for c in i.containers) for i in self.answering}
-
 
 def lost_workloads(ran: Inventory, stopped: Iterable[Workflow]) -> list[Lost]:
     """What ran on a host, and what workflows have stopped there; pods and projects as one."""

@@ -13,11 +13,6 @@ from tasks.models import Model, Need
 Score = tuple[float, ...]
 
 
-def emptiest(running: Mapping[str, int]) -> str | None:
-    """The host with the fewest running containers, of equals the first by name; None of none."""
-    return min(sorted(running), key=lambda host: running[host], default=None)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """A host as placement sees it, at one moment. Sizes are bytes; None: not known.

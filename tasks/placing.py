@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tasks.groups import LIVE
 from tasks.hosts import HostStatus, parse_labels
-from tasks.models import Inventory, Kind, Need, WorkloadLine
-from tasks.placement import Candidate
+from tasks.models import Inventory, Kind, Need, Workflow, WorkloadLine
+from tasks.placement import Candidate, Placement, place
 
 if TYPE_CHECKING:
     from tasks.records import Records
@@ -43,6 +43,24 @@ class Placer:
                 coming.setdefault(workflow.target, []).append(need)
         found = (candidate(s, inventories.get(s.host)) for s in self._registry.hosts())
         return [reduce(Candidate.with_reserved, coming.get(c.host, ()), c) for c in found]
+
+    def place(self, workflow: Workflow) -> tuple[Need, Placement]:
+        """What a workflow's workload needs, and the verdict on every host.
+
+        Raises InvalidRequestError for a label that cannot be read.
+        """
+        need = workflow.need or self.need(
+            workflow.source or "", workflow.containers, workflow.options.selector
+        )
+        return need, place(need, self.candidates(besides=workflow.id))
+
+    def need(self, host: str, containers: Iterable[str], selector: Mapping[str, str]) -> Need:
+        """What containers on a host ask of another, as its inventory shows them."""
+        inventory = self._registry.inventory(host)
+        names = tuple(containers)
+        lines = [line for line in inventory.containers if line.name in names] if inventory else []
+        found = need_of(lines, source=host, selector=selector)
+        return found.model_copy(update={"names": names})
 
 
 def candidate(status: HostStatus, inventory: Inventory | None) -> Candidate:

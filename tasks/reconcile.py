@@ -88,7 +88,8 @@ def due(
     if workflow.state is State.ENDED:
         return None
     if not workflow.steps:
-        return Start() if moment - workflow.created >= lost_after else None
+        when = workflow.not_before or workflow.created + lost_after
+        return Start() if moment >= when else None
     current = [(i, s) for i, s in enumerate(workflow.steps) if s.epoch == workflow.epoch]
     for index, step in current:
         if step.lapsed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from runtime import Canary
@@ -17,6 +19,7 @@ from tasks.evictions import Evictions
 from tasks.hosts import Cordon, HostReport, HostStatus
 from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
 from tasks.told import CANARIES, CORDONS, INVENTORIES, LABELS, RATES, REPORTS, Told
+from tasks.turns import alone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 2.0
 OFFLINE_SECONDS = 10
+PLACING = timedelta(seconds=10)  # the longest that placing takes, of thousands of hosts
 WORKERS = "podferry:workers"
 RAN = "podferry:ran"
 
@@ -94,6 +98,10 @@ class Registry:
     def report_host(self, report: HostReport) -> None:
         """Say what a host is and what it has left."""
         self._redis.hset(REPORTS, report.host, report.model_dump_json())
+
+    def placing(self) -> AbstractContextManager[None]:
+        """Whoever gives workloads hosts does so alone: what one reserves, the next one sees."""
+        return alone(self._redis, "placing", PLACING)
 
     def cordon(self, host: str, reason: str = "", drain: str = "") -> Cordon:
         """Keep new workloads away from a host, in the place of an earlier cordon.

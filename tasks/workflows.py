@@ -11,13 +11,14 @@ import structlog
 from celery import chain, signature
 
 from tasks.control import leave_behind
-from tasks.errors import LeaseLostError, SupersededError
-from tasks.ladder import End, Next, after_failure
+from tasks.errors import InvalidRequestError, LeaseLostError, SupersededError
+from tasks.ladder import End, Next, after_failure, move_command
 from tasks.models import (
     Event,
     EventType,
     Kind,
     OnDeadline,
+    Outcome,
     State,
     Step,
     StepError,
@@ -26,6 +27,7 @@ from tasks.models import (
     Workflow,
     now,
 )
+from tasks.placing import Placer
 from tasks.plans import end, first_plan, planned
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
 from tasks.step import announce_end
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from tasks.context import Context
+    from tasks.registry import Registry
 
 PAUSE_SECONDS = 2.0  # before the first new try of a step
 LONGEST_PAUSE_SECONDS = 60.0
 OVERTIME_SECONDS = 60.0
+PARKED = timedelta(seconds=10)  # between two tries to place what no host fits
 LATE_SECONDS = 3600.0  # where work may go on past the deadline
 log = structlog.get_logger()
 
@@ -69,16 +73,58 @@ def begin(context: Context, workflow_id: str) -> Workflow | None:
         return planned(workflow, first_plan(workflow))
 
     try:
+        if context.records.get(workflow_id).options.anywhere and context.registry is not None:
+            return _begin_somewhere(context, context.registry, workflow_id)
         return context.records.update(workflow_id, change)
     except SupersededError as error:
         log.info("start refused", workflow=workflow_id, reason=str(error))
         return None
 
 
+def _begin_somewhere(context: Context, registry: Registry, workflow_id: str) -> Workflow | None:
+    """Give a workflow a target and its first plan; None when it is parked, for no host fits.
+
+    The workload runs on meanwhile, untouched.
+    """
+    with registry.placing():
+        need, placement = Placer(context.records, registry).place(context.records.get(workflow_id))
+
+        def change(workflow: Workflow) -> Workflow:
+            if workflow.steps or workflow.state is not State.QUEUED:
+                raise SupersededError(workflow_id, 0, "it has started already")
+            if placement.host is None:
+                return _parked(workflow, placement.why_not)
+            fields = {"target": placement.host, "need": need, "not_before": None, "reason": ""}
+            placed = workflow.model_copy(update=fields)
+            return planned(placed, first_plan(placed))
+
+        workflow = context.records.update(workflow_id, change)
+    announce_end(context, workflow)
+    return workflow if workflow.steps else None
+
+
+def _parked(workflow: Workflow, reason: str) -> Workflow:
+    if now() > workflow.deadline:
+        return end(workflow, Outcome.UNTOUCHED, reason, move_command(workflow, ""))
+    return workflow.model_copy(update={"not_before": now() + PARKED, "reason": reason})
+
+
+def _fitting(context: Context, workflow: Workflow) -> tuple[str, ...] | None:
+    """The hosts that its workload may go to instead, the best first; None: nobody knows."""
+    if context.registry is None or not (workflow.kind is Kind.MIGRATE or workflow.options.heal):
+        return None
+    try:
+        return Placer(context.records, context.registry).place(workflow)[1].fitting
+    except InvalidRequestError as error:
+        log.warning("not placed", workflow=workflow.id, reason=str(error))
+        return ()
+
+
 def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     """Give a workflow with a failed step its next plan, or its end; None when nothing follows."""
     taken: list[Next | End] = []
     alive = context.registry.online() if context.registry else None
+    fitting = _fitting(context, context.records.get(workflow_id))
 
     def change(workflow: Workflow) -> Workflow:
         if workflow.epoch != epoch or workflow.state is State.ENDED:
@@ -87,7 +133,9 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
             raise SupersededError(workflow_id, len(workflow.steps), "another step still runs")
         workflow = _without_lost(workflow)
         online = workflow.hosts if alive is None else alive
-        taken[:] = [after_failure(workflow, default=context.fallback, online=online)]
+        taken[:] = [
+            after_failure(workflow, default=context.fallback, online=online, fitting=fitting)
+        ]
         step = taken[0]
         if isinstance(step, Next):
             leave_behind(context.records, workflow, step.steps, online)

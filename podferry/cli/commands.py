@@ -14,6 +14,7 @@ from podferry.cli.common import (
     Output,
     OutputOption,
     RedisOption,
+    SelectorOption,
     StoreOption,
     open_client,
 )
@@ -21,6 +22,7 @@ from podferry.cli.follow import finish
 from podferry.cli.parse import parse_age, parse_mount, parse_pairs, parse_port, parse_size
 from runtime import BuildSpec, Limits, NetworkAttachment, RestartPolicy, RunSpec
 from tasks.errors import InvalidRequestError
+from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
 from tasks.models import Increment, OnDeadline, Preseed
 
@@ -33,7 +35,11 @@ HostOption = Annotated[str, typer.Option("--host", help="The host.", show_defaul
 
 def migrate(
     name: NameArgument,
-    to: Annotated[str, typer.Option("--to", help="Target host.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Target host; else the one that fits best.", show_default=False),
+    ] = None,
+    selector: SelectorOption = "",
     source: Annotated[
         str | None, typer.Option("--from", help="Source host, when several have the name.")
     ] = None,
@@ -84,6 +90,7 @@ def migrate(
         workflow = client.migrate(
             name,
             to=to,
+            selector=parse_labels(selector),
             source=source,
             fallback=parse_ladder(fallback) if fallback else (),
             on_deadline=on_deadline,

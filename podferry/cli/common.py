@@ -57,6 +57,12 @@ OutputOption = Annotated[Output, typer.Option("-o", "--output", help="table, jso
 DetachOption = Annotated[
     bool, typer.Option("--detach", "-d", help="Print the workflow's id and do not wait.")
 ]
+SelectorOption = Annotated[
+    str,
+    typer.Option(
+        metavar="KEY=VALUE,…", help="Labels that a target host must have.", show_default=False
+    ),
+]
 FreshOption = Annotated[
     bool,
     typer.Option("--fresh", help="A cold start leaves out the image's files that were changed."),

@@ -14,13 +14,14 @@ from podferry.cli.common import (
     Output,
     OutputOption,
     RedisOption,
+    SelectorOption,
     moment,
     open_client,
     print_records,
     print_table,
     size,
 )
-from podferry.cli.parse import parse_age, parse_pairs
+from podferry.cli.parse import parse_age
 from tasks.drains.models import (
     Drain,
     DrainOptions,
@@ -29,6 +30,7 @@ from tasks.drains.models import (
     ItemState,
     Order,
 )
+from tasks.hosts import parse_labels
 from tasks.models import OnDeadline, Outcome
 
 if TYPE_CHECKING:
@@ -64,9 +66,7 @@ def drain(
     max_parallel: ParallelOption = 2,
     per_target: PerTargetOption = 2,
     order: Annotated[Order, typer.Option(help="Which are first, of equal priority.")] = Order.VALUE,
-    selector: Annotated[
-        str, typer.Option(metavar="KEY=VALUE,…", help="Labels that target hosts must have.")
-    ] = "",
+    selector: SelectorOption = "",
     ignore_system: Annotated[
         bool, typer.Option("--ignore-system", help="Leave what belongs to the host itself.")
     ] = False,
@@ -86,7 +86,7 @@ def drain(
         order=order,
         on_deadline=on_deadline,
         ignore_system=ignore_system,
-        selector=parse_pairs("--selector", [w for w in selector.split(",") if w]),
+        selector=parse_labels(selector),
     )
     seconds = _seconds(deadline, no_deadline)
     asks = sys.stdin.isatty() and not yes
@@ -117,14 +117,26 @@ def restore_host(
 
     Exit code: as of drain.
     """
+    seconds = _seconds(deadline, no_deadline)
+    with open_client(redis) as client:
+        bring_back(client, host, max_parallel, seconds, detach=detach, output=output)
+
+
+def bring_back(
+    client: Client,
+    host: str,
+    max_parallel: int = 2,
+    seconds: float | None = None,
+    *,
+    detach: bool = False,
+    output: Output = Output.TABLE,
+) -> None:
+    """Begin a homecoming and follow it; ends with its exit code."""
     options = DrainOptions(
         max_parallel=max_parallel, per_target=max_parallel, on_deadline=OnDeadline.ABORT
     )
-    with open_client(redis) as client:
-        begun = client.drains.bring_back(
-            host, options, deadline_seconds=_seconds(deadline, no_deadline)
-        )
-        _follow(client, begun, detach=detach, output=output)
+    begun = client.drains.bring_back(host, options, deadline_seconds=seconds)
+    _follow(client, begun, detach=detach, output=output)
 
 
 def drain_cancel(which: WhichArgument, redis: RedisOption = None) -> None:

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from podferry.cli import checkpoints, commands, drain, heal, keys, operate, preflight, workflows
+from podferry.cli import (
+    checkpoints,
+    commands,
+    drain,
+    heal,
+    hosts,
+    keys,
+    operate,
+    preflight,
+    workflows,
+)
 from podferry.cli.common import FAILED
 from runtime import RuntimeEngineError
 from storage import StorageError
@@ -24,6 +34,7 @@ app = typer.Typer(
 commands.add_to(app)
 preflight.add_to(app)
 heal.add_to(app)
+hosts.add_to(app)
 drain.add_to(app)
 workflows.add_to(app)
 operate.add_to(app)

@@ -1,4 +1,4 @@
-"""Commands that run or show the installation: worker, dev, hosts, workers, ps."""
+"""Commands that run or show the installation: worker, dev, workers, ps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from podferry.cli.common import (
     print_records,
     print_table,
 )
-from runtime import Canary
 from workers.settings import load_settings
 
 SocketOption = Annotated[
@@ -81,31 +80,6 @@ def dev(
     run_dev(settings)
 
 
-def hosts(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
-    """List the hosts."""
-    with open_client(redis) as client:
-        found = client.hosts()
-    if output is not Output.TABLE:
-        print_records(found, output)
-        return
-    rows = [
-        (
-            h.host,
-            "online" if h.online else "offline",
-            h.engine or h.error or "-",
-            _criu(h.canary),
-            str(h.containers),
-            moment(h.seen),
-        )
-        for h in found
-    ]
-    print_table("", ("host", "state", "engine", "criu", "containers", "last seen"), rows)
-    for h in found:
-        if h.old_copies:
-            names = ", ".join(h.old_copies)
-            typer.echo(f"{h.host}: brought up elsewhere, old copies kept stopped: {names}")
-
-
 def workers(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
     """List the workers, of hosts and of the control side."""
     with open_client(redis) as client:
@@ -146,11 +120,7 @@ def ps(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
             typer.echo(f"{inventory.host}: {inventory.error}", err=True)
 
 
-def _criu(canary: Canary) -> str:
-    return f"{canary.state} {canary.criu_version or canary.reason}".strip()
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (worker, dev, hosts, workers, ps):
+    for command in (worker, dev, workers, ps):
         app.command()(command)

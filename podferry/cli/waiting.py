@@ -19,7 +19,7 @@ def waits_for(workflow: Workflow, moment: datetime, online: Online) -> str:
     if workflow.state is State.ENDED:
         return ""
     if not workflow.steps:
-        return "waits for a control worker"
+        return workflow.reason or "waits for a control worker"
     current = [step for step in workflow.steps if step.epoch == workflow.epoch]
     held = [step for step in current if step.state is StepState.RUNNING]
     if held:

@@ -84,8 +84,9 @@ class Driver:
         if drain.state is State.QUEUED:
             if not drain.back:
                 self._registry.cordon(drain.host, reason=drain.reason, drain=drain.id)
-            planned = self.plan(drain)
-            drain = self._drains.update(drain_id, lambda d: _begun(d, planned))
+            with self._registry.placing():
+                planned = self.plan(drain)
+                drain = self._drains.update(drain_id, lambda d: _begun(d, planned))
         if drain.state is State.ENDED:
             return
         ended = self._ended(drain)
@@ -164,13 +165,6 @@ class Driver:
 def _for(drain: Drain, candidates: list[Candidate]) -> list[Candidate]:
     """What comes home goes nowhere else."""
     return [c for c in candidates if c.host == drain.host] if drain.back else candidates
-
-
-def cancelled(drain: Drain) -> Drain:
-    """A drain that begins nothing more. Raises InvalidRequestError when it has ended."""
-    if drain.state is State.ENDED:
-        raise InvalidRequestError(f"drain {drain.id} has ended: {drain.result}")
-    return drain.model_copy(update={"cancel_requested": True})
 
 
 def verified(drain: Drain, there: Inventory | None) -> Drain:

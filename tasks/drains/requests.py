@@ -6,11 +6,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tasks.drains.back import homecoming
-from tasks.drains.driving import cancelled
 from tasks.drains.models import Drain, DrainOptions, new_drain
 from tasks.drains.workloads import system
 from tasks.errors import InvalidRequestError, SystemContainersError
-from tasks.models import Inventory
+from tasks.models import Inventory, State
 
 if TYPE_CHECKING:
     from tasks.drains.records import Drains
@@ -55,7 +54,13 @@ def cancel_drain(drains: Drains, drain_id: str) -> Drain:
 
     Raises DrainNotFoundError, InvalidRequestError when it has ended.
     """
-    return drains.update(drain_id, cancelled, ring=True)
+
+    def change(drain: Drain) -> Drain:
+        if drain.state is State.ENDED:
+            raise InvalidRequestError(f"drain {drain.id} has ended: {drain.result}")
+        return drain.model_copy(update={"cancel_requested": True})
+
+    return drains.update(drain_id, change, ring=True)
 
 
 def begin_homecoming(

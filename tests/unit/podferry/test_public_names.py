@@ -35,5 +35,8 @@ def test_public_names_are_frozen() -> None:
         *("InvalidRequestError", "Keep", "NoControlWorkerError", "UnknownContainerError"),
         *("Increment", "Preseed", "Schedule"),
         *("Healing", "HealState", "FenceFailedError", "HostAliveError", "NotFencedError"),
+        *("Drain", "DrainNotFoundError", "DrainOptions", "DrainResult", "Drains", "Order"),
+        *("HostBusyError", "Item", "ItemState", "Method", "SystemContainersError"),
+        *("Cordon", "HostState", "Placement", "Verdict"),
         *("UnknownHostError", "WaitTimeoutError", "WorkflowNotFoundError", "WorkloadBusyError"),
     }

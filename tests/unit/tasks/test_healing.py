@@ -25,6 +25,7 @@ from tasks.errors import HostAliveError, InvalidRequestError, UnknownHostError
 from tasks.evictions import Meaning
 from tasks.groups import PROJECT_LABEL, workload_line
 from tasks.healing import Healer, Healing, HealState, placed
+from tasks.hosts import HostState
 from tasks.models import (
     GroupKind,
     Inventory,
@@ -37,7 +38,7 @@ from tasks.models import (
     Workflow,
     new_workflow,
 )
-from tasks.placement import emptiest
+from tasks.placement import Candidate
 from tasks.registry import Registry
 from tests.unit.tasks.world import IMAGE, World
 
@@ -300,19 +301,27 @@ def test_without_another_host_nothing_is_begun(fleet: Fleet) -> None:
     for host in "abc":
         fleet.dies(host)
     (item,) = fleet.heal()
-    assert item.reason == "no other host is online"
+    assert item.reason == "no host fits: a: it is there now; b: offline; c: offline"
 
 
 def test_workloads_are_spread_by_the_containers_that_run() -> None:
     items = [Healing(workload=n, containers=(n,), checkpoint_id="x") for n in "uvwxy"]
     pod = Healing(workload="pod", containers=("p", "q", "r"), checkpoint_id="x")
-    targets = [item.target for item in placed([pod, *items], {"b": 2, "c": 1, "d": 4})]
-    assert targets == ["c", "b", "b", "b", "c", "d"]
+    candidates = [
+        Candidate(host=host, state=HostState.ACTIVE, running=running)
+        for host, running in (("b", 2), ("c", 1), ("d", 4))
+    ]
+    targets = [item.target for item in placed("a", [pod, *items], candidates)]
+    assert targets == ["c", "b", "d", "b", "c", "d"]
 
 
-def test_of_equals_the_first_is_taken_and_of_none_none() -> None:
-    assert emptiest({"c": 1, "b": 1, "d": 2}) == "b"
-    assert emptiest({}) is None
+def test_a_cordoned_host_is_given_nothing_of_a_dead_one(fleet: Fleet) -> None:
+    fleet.start_web()
+    fleet.checkpoint()
+    fleet.registry.cordon("b")
+    fleet.dies()
+    (healed,) = fleet.heal()
+    assert (healed.outcome, healed.target) == (Outcome.RESTORED, "c")
 
 
 def test_a_heal_that_is_cancelled_ends_so(fleet: Fleet) -> None:
