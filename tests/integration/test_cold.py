@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from podferry import Outcome, Unit
 from runtime import ContainerState, Mount, RestartPolicy, RunSpec
-from tests.fleet import HOSTS, Fleet, State, Workload, eventually
+from tests.fleet import HOSTS, IMAGE, Fleet, State, Workload, eventually
 from tests.integration.test_migrate import FINGERPRINT, ODD_FILES
 
 pytestmark = pytest.mark.integration
@@ -167,3 +168,30 @@ def test_what_was_stopped_stays_so_until_it_is_started_again(
     found = workload.on("a")
     assert found is not None
     assert found.spec.restart == ALWAYS
+
+
+def test_directories_of_the_image_that_became_something_else(
+    fleet: Fleet, workload: Workload, tmp_path: Path
+) -> None:
+    image = f"localhost/{workload.name}:1"
+    made = (
+        "RUN mkdir -p /c/link /c/file /c/anew /c/empty && for d in /c/*; do echo old >$d/old; done"
+    )
+    (tmp_path / "Containerfile").write_text(f"FROM {IMAGE}\n{made}\n")
+    fleet.workflow("build", str(tmp_path), "--tag", image, "--host", "a")
+    workload.start(workload.spec(image=image))
+    workload.sh(
+        "a",
+        "cd /c && rm -r link file anew empty && ln -s nowhere link && echo x >file"
+        " && mkdir -m 700 anew empty && echo new >anew/new",
+    )
+    look = "cd /c && stat -c '%n|%F|%a|%N' * */*"
+    before = workload.sh("a", look)
+    try:
+        fleet.workflow("migrate", workload.name, "--to", "b", "--cold")
+        assert workload.sh("b", look) == before
+        assert "anew/old" not in before
+    finally:
+        workload.forget()
+        for host in HOSTS:
+            fleet.runtime(host).remove_image(image)
