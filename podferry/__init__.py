@@ -5,8 +5,10 @@ What a control plane imports: ``Client``, the records it returns, and the errors
 
 from podferry.checkpoints import Checkpoints
 from podferry.client import Client
+from podferry.schedules import Schedules
 from runtime import BuildSpec, Finding, RunSpec, RuntimeEngineError, Severity
 from storage import CheckpointManifest, Keep, Pin, PruneReport, RetentionPolicy, StorageError
+from tasks.actions import CheckpointAction, Cron, DrainAction, Every, RetentionAction
 from tasks.errors import (
     AmbiguousContainerError,
     BrokerUnavailableError,
@@ -17,6 +19,7 @@ from tasks.errors import (
     InvalidRequestError,
     NoControlWorkerError,
     NotFencedError,
+    ScheduleNotFoundError,
     TasksError,
     UnknownContainerError,
     UnknownHostError,
@@ -42,19 +45,23 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.schedules import Schedule
+from tasks.schedule import Missed, Run, RunState, Schedule
 from workers.settings import Settings
 
 __all__ = [
     "AmbiguousContainerError",
     "BrokerUnavailableError",
     "BuildSpec",
+    "CheckpointAction",
     "CheckpointManifest",
     "CheckpointNeededError",
     "Checkpoints",
     "Client",
+    "Cron",
+    "DrainAction",
     "Event",
     "EventType",
+    "Every",
     "Fallback",
     "FenceFailedError",
     "Finding",
@@ -67,6 +74,7 @@ __all__ = [
     "InvalidRequestError",
     "Keep",
     "Kind",
+    "Missed",
     "NoControlWorkerError",
     "NotFencedError",
     "OnDeadline",
@@ -75,10 +83,15 @@ __all__ = [
     "Pin",
     "Preseed",
     "PruneReport",
+    "RetentionAction",
     "RetentionPolicy",
+    "Run",
     "RunSpec",
+    "RunState",
     "RuntimeEngineError",
     "Schedule",
+    "ScheduleNotFoundError",
+    "Schedules",
     "Settings",
     "Severity",
     "State",

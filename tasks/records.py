@@ -57,9 +57,15 @@ class Records:
         return Evictions(self._redis)
 
     def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
-        """Write a new record, take its containers, ring. Raises WorkloadBusyError."""
+        """Write a new record, take its containers, ring. Raises WorkloadBusyError.
+
+        Where there is one of this id already, nothing happens.
+        """
         with self._redis.pipeline() as pipe:
             while True:
+                _watch(pipe, _key(workflow.id))
+                if pipe.exists(_key(workflow.id)):
+                    return
                 _require_free(workflow, _holders(pipe, workflow))
                 pipe.multi()
                 pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
@@ -74,6 +80,10 @@ class Records:
                 except WatchError:
                     continue
                 return
+
+    def known(self, workflow_id: str) -> bool:
+        """Whether there is a record of this id."""
+        return bool(self._redis.exists(_key(workflow_id)))
 
     def get(self, workflow_id: str) -> Workflow:
         """Read one record. Raises WorkflowNotFoundError."""

@@ -114,7 +114,7 @@ def _background(
         records = Records(connect(settings.redis_url), keep=settings.keep_records)
         found.append(bell(app, replace(context, records=records)))
         seconds = settings.deadline_seconds
-        found.append(schedule_timer(connect(settings.redis_url), deadline_seconds=seconds))
+        found.append(schedule_timer(app, connect(settings.redis_url), deadline_seconds=seconds))
         if settings.heal_after is not None:
             found.append(heal_timer(connect(settings.redis_url), settings, settings.heal_after))
         if settings.retention_every is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from podferry.cli import checkpoints, commands, heal, keys, operate, preflight, workflows
+from podferry.cli import checkpoints, commands, heal, keys, operate, preflight, schedules, workflows
 from podferry.cli.common import FAILED
 from runtime import RuntimeEngineError
 from storage import StorageError
@@ -27,6 +27,7 @@ heal.add_to(app)
 workflows.add_to(app)
 operate.add_to(app)
 checkpoints.add_to(app)
+schedules.add_to(app)
 keys.add_to(app)
 
 

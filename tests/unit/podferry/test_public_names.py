@@ -32,7 +32,9 @@ def test_public_names_are_frozen() -> None:
         *("TasksError", "StorageError", "RuntimeEngineError"),
         *("AmbiguousContainerError", "BrokerUnavailableError", "HostOfflineError"),
         *("InvalidRequestError", "Keep", "NoControlWorkerError", "UnknownContainerError"),
-        *("Increment", "Preseed", "Schedule"),
+        *("Increment", "Preseed", "Schedule", "Schedules", "ScheduleNotFoundError"),
+        *("CheckpointAction", "DrainAction", "RetentionAction", "Cron", "Every"),
+        *("Missed", "Run", "RunState"),
         *("Healing", "HealState", "FenceFailedError", "HostAliveError", "NotFencedError"),
         *("UnknownHostError", "WaitTimeoutError", "WorkflowNotFoundError", "WorkloadBusyError"),
     }
