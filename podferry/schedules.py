@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
 
 from tasks.actions import SHORTEST, Action, CheckpointAction, Cron, Every
 from tasks.errors import InvalidRequestError, ScheduleNotFoundError
 from tasks.models import now
-from tasks.schedule import Missed, Run, Schedule, new_schedule
+from tasks.schedule import NAME_PATTERN, Missed, Run, Schedule, new_schedule
 
 if TYPE_CHECKING:
     from tasks.locate import Locator
@@ -118,6 +117,8 @@ class Schedules:
         from workers.schedules import require_doable  # which takes long to import
 
         require_doable(action)
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise InvalidRequestError(f"{name!r} is no name: use letters, digits, dots and dashes")
         if isinstance(times, timedelta):
             if times < SHORTEST:
                 raise InvalidRequestError(
@@ -130,8 +131,6 @@ class Schedules:
             action = action.model_copy(update={"workload": place.name})
         try:
             return new_schedule(name, action, times, missed=missed, jitter=jitter)
-        except ValidationError:
-            raise
         except ValueError as error:
             raise InvalidRequestError(str(error)) from error
 

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
@@ -17,7 +18,7 @@ LEASE = timedelta(seconds=30)  # how long a run stays taken by a control worker 
 MISSED_AFTER = timedelta(minutes=1)  # a run that begins later was missed
 KEEP_RUNS = 20
 TICK = timedelta(microseconds=1)
-NamePattern = StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$")
+NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$"
 
 
 class Missed(StrEnum):
@@ -62,7 +63,7 @@ class Schedule(Model):
     """An action at certain times. Its runs are those that are not over, and the newest."""
 
     version: Literal[1] = 1
-    name: Annotated[str, NamePattern]
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
     action: Action
     times: Times
     missed: Missed = Missed.SKIP
@@ -157,7 +158,7 @@ def new_schedule(
         raise ValueError(f"{times} has no time to come")
     made = Schedule(name=name, action=action, times=times, missed=missed, jitter=jitter, next=first)
     coming = made.upcoming(KEEP_RUNS, first - TICK)
-    shortest = min((b - a for a, b in zip(coming, coming[1:], strict=False)), default=None)
+    shortest = min((b - a for a, b in pairwise(coming)), default=None)
     if shortest is not None and jitter >= shortest:
         raise ValueError(f"a jitter of {jitter} is too long: two runs are {shortest} apart")
     return made

@@ -109,9 +109,8 @@ def schedules(output: OutputOption = Output.TABLE, redis: RedisOption = None) ->
     if output is not Output.TABLE:
         print_records(kept, output)
         return
-    columns = ("schedule", "workload", "host", "when", "next", "last", "note")
-    rows = [tuple(str(r[c] or "wherever" if c == "host" else r[c]) for c in columns) for r in kept]
-    print_table("", columns, rows)
+    columns = ("workload", "host", "when", "next", "last", "note")
+    print_table("", columns, [tuple(str(r[c] or "-") for c in columns) for r in kept])
 
 
 def _scheduled(schedule: Schedule) -> dict[str, object]:
@@ -124,7 +123,7 @@ def _scheduled(schedule: Schedule) -> dict[str, object]:
         "workload": schedule.action.workload,
         "host": schedule.action.host,
         "when": str(schedule.times),
-        "next": "paused" if schedule.paused else moment(schedule.next),
+        "next": None if schedule.paused else schedule.next.isoformat(),
         "last": begun[-1].id if begun else "",
         "note": schedule.runs[-1].note if schedule.runs else "",
     }
