@@ -6,8 +6,10 @@ What a control plane imports: ``Client``, the records it returns, and the errors
 from podferry.checkpoints import Checkpoints
 from podferry.client import Client
 from podferry.drains import Drains
+from podferry.schedules import Schedules
 from runtime import BuildSpec, Finding, RunSpec, RuntimeEngineError, Severity
 from storage import CheckpointManifest, Keep, Pin, PruneReport, RetentionPolicy, StorageError
+from tasks.actions import CheckpointAction, Cron, DrainAction, Every, RetentionAction
 from tasks.drains.models import (
     Drain,
     DrainOptions,
@@ -29,6 +31,7 @@ from tasks.errors import (
     InvalidRequestError,
     NoControlWorkerError,
     NotFencedError,
+    ScheduleNotFoundError,
     SystemContainersError,
     TasksError,
     UnknownContainerError,
@@ -57,25 +60,29 @@ from tasks.models import (
     Workflow,
 )
 from tasks.placement import Placement, Verdict
-from tasks.schedules import Schedule
+from tasks.schedule import Missed, Run, RunState, Schedule
 from workers.settings import Settings
 
 __all__ = [
     "AmbiguousContainerError",
     "BrokerUnavailableError",
     "BuildSpec",
+    "CheckpointAction",
     "CheckpointManifest",
     "CheckpointNeededError",
     "Checkpoints",
     "Client",
     "Cordon",
+    "Cron",
     "Drain",
+    "DrainAction",
     "DrainNotFoundError",
     "DrainOptions",
     "DrainResult",
     "Drains",
     "Event",
     "EventType",
+    "Every",
     "Fallback",
     "FenceFailedError",
     "Finding",
@@ -93,6 +100,7 @@ __all__ = [
     "Keep",
     "Kind",
     "Method",
+    "Missed",
     "NoControlWorkerError",
     "NotFencedError",
     "OnDeadline",
@@ -104,10 +112,15 @@ __all__ = [
     "Policy",
     "Preseed",
     "PruneReport",
+    "RetentionAction",
     "RetentionPolicy",
+    "Run",
     "RunSpec",
+    "RunState",
     "RuntimeEngineError",
     "Schedule",
+    "ScheduleNotFoundError",
+    "Schedules",
     "Settings",
     "Severity",
     "State",

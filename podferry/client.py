@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from podferry.checkpoints import Checkpoints
 from podferry.drains import Drains
+from podferry.schedules import Schedules
 from runtime import BuildSpec, Finding, RunSpec
 from storage import (
     CheckpointManifest,
@@ -22,6 +23,7 @@ from storage import (
     workload_of,
 )
 from tasks import control
+from tasks import schedules as stored
 from tasks.again import asked_target, renewed, request_gone, require_retryable, seconds_asked
 from tasks.broker import broker_errors, connect
 from tasks.drains.records import Drains as DrainRecords
@@ -61,7 +63,8 @@ from tasks.placing import Placer
 from tasks.policies import stop_workflow
 from tasks.records import Records
 from tasks.registry import Registry
-from tasks.schedules import SHORTEST, Schedule, Schedules, checkpoint_workflow
+from tasks.schedule import Schedule
+from tasks.schedules import checkpoint_workflow
 from workers.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -90,7 +93,6 @@ class Client:
         self._records = Records(self._redis, keep=self._settings.keep_records)
         self._registry = Registry(self._redis)
         self._locator = Locator(self._registry)
-        self._schedules = Schedules(self._redis)
         with broker_errors(self._settings.redis_url):
             self._redis.ping()
 
@@ -122,6 +124,11 @@ class Client:
     def ask_preflight(self, workflow: Workflow) -> tuple[Finding, ...]:
         """Submit a preflight and wait for what it finds. Raises WorkloadBusyError."""
         return findings_of(self.wait(self._submit(workflow).id))
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What is done at certain times, and what can be done with it."""
+        return Schedules(stored.Schedules(self._redis), self._registry, self._locator)
 
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen."""
@@ -272,23 +279,10 @@ class Client:
         """Take an incremental checkpoint every so often, the first one after that time.
 
         It follows the workload to other hosts, unless there is a ``host``. None ends it. Raises
-        UnknownContainerError, AmbiguousContainerError, InvalidRequestError for less than 10 s, or
-        when there is nothing to end.
+        UnknownContainerError, AmbiguousContainerError, InvalidRequestError for less than 10 s, when
+        there is nothing to end, or when the schedule of that name does something else.
         """
-        if every is None:
-            if not self._schedules.remove(container):
-                raise InvalidRequestError(f"{container!r} has no schedule")
-            return None
-        if every < SHORTEST:
-            raise InvalidRequestError(f"every {every.total_seconds():g} s is too often; use 10s")
-        place = self._place(container, None, host)
-        schedule = Schedule(workload=place.name, host=host, every=every, next=now() + every)
-        self._schedules.put(schedule)
-        return schedule
-
-    def schedules(self) -> list[Schedule]:
-        """What is checkpointed again and again, by name."""
-        return self._schedules.all()
+        return self.schedules.checkpoint_every(container, every, host=host)
 
     def restore(
         self,

@@ -212,6 +212,17 @@ class WorkflowNotFoundError(TasksError):
         return f"no workflow {self.workflow_id!r}; see: podferry status"
 
 
+class ScheduleNotFoundError(TasksError):
+    """No schedule of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"no schedule {self.name!r}; see: podferry schedule ls"
+
+
 class SupersededError(TasksError):
     """The record has moved on: this message or this worker is late and must do nothing more."""
 

@@ -57,13 +57,16 @@ class Records:
         return Evictions(self._redis)
 
     def create(self, workflow: Workflow, *, payload: bytes | None = None) -> None:
-        """Write a new record, take its containers, ring. Raises WorkloadBusyError."""
+        """Write a new record, take its containers, ring. Raises WorkloadBusyError.
+
+        Where there is one of this id already, nothing happens.
+        """
         with self._redis.pipeline() as pipe:
             while True:
-                holders = _holders(pipe, workflow)
-                _require_free(workflow, holders)
-                if workflow.id in holders.values():
-                    return  # somebody else was faster to write this very record
+                _watch(pipe, _key(workflow.id))
+                if pipe.exists(_key(workflow.id)):
+                    return
+                _require_free(workflow, _holders(pipe, workflow))
                 pipe.multi()
                 pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
                 pipe.set(_key(workflow.id), workflow.model_dump_json())
@@ -78,14 +81,9 @@ class Records:
                     continue
                 return
 
-    def create_once(self, workflow: Workflow) -> None:
-        """``create``, unless there is a record of this id already.
-
-        For whoever has said before, in a record of its own, that it is about to do so. Raises
-        WorkloadBusyError.
-        """
-        if not self._redis.exists(_key(workflow.id)):
-            self.create(workflow)
+    def known(self, workflow_id: str) -> bool:
+        """Whether there is a record of this id."""
+        return bool(self._redis.exists(_key(workflow_id)))
 
     def get(self, workflow_id: str) -> Workflow:
         """Read one record. Raises WorkflowNotFoundError."""

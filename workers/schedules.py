@@ -1,60 +1,156 @@
-"""Let scheduled checkpoints begin: whichever control worker is first takes a turn."""
+"""Let what is scheduled begin, and follow it to its end: one control worker takes each turn.
+
+A run is written down before anything is begun, with the id of what it begins. So one whose control
+worker died is begun again by another, and one that was begun already is not begun twice.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tasks.errors import TasksError
+from tasks.actions import CheckpointAction, RetentionAction
+from tasks.errors import InvalidRequestError, TasksError
 from tasks.locate import Locator
-from tasks.models import Increment, Options, now
+from tasks.models import Increment, Model, Options, now
+from tasks.queues import CONTROL_QUEUE, RETENTION
 from tasks.records import Records
 from tasks.registry import Registry
+from tasks.schedule import Run, RunState, Schedule
 from tasks.schedules import Schedules, checkpoint_workflow
 from workers.repeating import Repeating
 
 if TYPE_CHECKING:
+    from celery import Celery
     from redis import Redis
 
 LOOK_SECONDS = 2.0
+FOLLOW = timedelta(seconds=5)  # between two looks at what was begun
+RETENTION_LOST = timedelta(hours=1)
 log = structlog.get_logger()
 
 
-def schedule_timer(redis: Redis, *, deadline_seconds: float) -> Repeating:
+@dataclass(frozen=True, kw_only=True)
+class Scheduling:
+    """What actions work with."""
+
+    app: Celery
+    records: Records
+    registry: Registry
+    deadline_seconds: float
+
+    @property
+    def locator(self) -> Locator:
+        """Where workloads are."""
+        return Locator(self.registry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doing:
+    """How an action is done.
+
+    ``begin`` makes something whose id is the run's; it may be called again for the same run, and
+    then must not make it twice. A TasksError skips the run. ``follow`` is called every now and then
+    from then on: it returns the run as it is (look again soon), ``run.again(at)`` or ``run.over``.
+    """
+
+    begin: Callable[[Scheduling, Any, Run], None]
+    follow: Callable[[Scheduling, Any, Run], Run]
+
+
+def begin_checkpoint(scheduling: Scheduling, action: CheckpointAction, run: Run) -> None:
+    """Submit it. Raises UnknownContainerError, AmbiguousContainerError, WorkloadBusyError."""
+    if scheduling.records.known(run.id):
+        return
+    place = scheduling.locator.locate(action.workload, action.host)
+    options = Options(incremental=Increment.AUTO)
+    workflow = checkpoint_workflow(place, options, scheduling.deadline_seconds)
+    scheduling.records.create(workflow.model_copy(update={"id": run.id}))
+
+
+def follow_checkpoint(scheduling: Scheduling, _: CheckpointAction, run: Run) -> Run:
+    """Its outcome, when there is one. Raises WorkflowNotFoundError."""
+    workflow = scheduling.records.get(run.id)
+    return run if workflow.outcome is None else run.over(workflow.outcome, note=workflow.reason)
+
+
+def begin_retention(scheduling: Scheduling, _: RetentionAction, run: Run) -> None:
+    """Send the task; pruning twice does no harm."""
+    seconds = RETENTION_LOST.total_seconds()
+    scheduling.app.send_task(RETENTION, queue=CONTROL_QUEUE, task_id=run.id, expires=seconds)
+
+
+def follow_retention(scheduling: Scheduling, _: RetentionAction, run: Run) -> Run:
+    """Its outcome, when the task has one."""
+    task = scheduling.app.AsyncResult(run.id)
+    if task.ready():
+        return (
+            run.over("pruned") if task.successful() else run.over("failed", note=str(task.result))
+        )
+    waited = now() - run.planned > 2 * RETENTION_LOST
+    return run.over("lost", note="nobody took the task") if waited else run
+
+
+# How each action is done; the client refuses what is not here.
+DOINGS: dict[type[Model], Doing] = {
+    CheckpointAction: Doing(begin=begin_checkpoint, follow=follow_checkpoint),
+    RetentionAction: Doing(begin=begin_retention, follow=follow_retention),
+}
+
+
+def require_doable(action: Model) -> None:
+    """Raises InvalidRequestError when no control worker of this version could do it."""
+    if type(action) not in DOINGS:
+        raise InvalidRequestError(f"{action} cannot be scheduled by this version")
+
+
+def schedule_timer(app: Celery, redis: Redis, *, deadline_seconds: float) -> Repeating:
     """Looks for turns that have come, until it is stopped."""
-    records, locator, schedules = Records(redis), Locator(Registry(redis)), Schedules(redis)
+    schedules = Schedules(redis)
+    scheduling = Scheduling(
+        app=app,
+        records=Records(redis),
+        registry=Registry(redis),
+        deadline_seconds=deadline_seconds,
+    )
 
     def look() -> None:
-        fire_due(records, locator, schedules, deadline_seconds=deadline_seconds)
+        schedules.adopt()
+        fire_due(scheduling, schedules)
 
     return Repeating("schedules", look, every_seconds=LOOK_SECONDS)
 
 
-def fire_due(
-    records: Records,
-    locator: Locator,
-    schedules: Schedules,
-    *,
-    deadline_seconds: float,
-) -> None:
-    """Submit a checkpoint for every schedule whose turn has come.
+def fire_due(scheduling: Scheduling, schedules: Schedules) -> None:
+    """Go on with every run whose time has come. Several may call this at once.
 
-    Where that is refused (the workload is busy, stopped, or on no host that is online) the turn is
-    skipped and noted. Several may call this at once.
+    A schedule that cannot be read keeps no other from its turn.
     """
-    for schedule in schedules.all():
-        moment = now()
-        taken = schedules.take_turn(schedule, moment) if schedule.next <= moment else None
-        if taken is None:
-            continue
+    for name in schedules.awake(now()):
         try:
-            place = locator.locate(taken.workload, taken.host)
-            options = Options(incremental=Increment.AUTO)
-            workflow = checkpoint_workflow(place, options, deadline_seconds)
-            records.create(workflow)
-        except TasksError as error:
-            log.info("turn skipped", workload=taken.workload, reason=str(error))
-            schedules.note(taken, note=f"skipped at {moment:%H:%M:%S} UTC: {error}")
-        else:
-            schedules.note(taken, last=workflow.id)
+            while (taken := schedules.take(name, now())) is not None:
+                schedule, run = taken
+                schedules.tell(name, run, _went_on(scheduling, schedule, run))
+        except Exception as error:
+            log.warning("schedule failed", schedule=name, reason=str(error))
+
+
+def _went_on(scheduling: Scheduling, schedule: Schedule, run: Run) -> Run:
+    """The run after the next thing that is to be done for it."""
+    asked = run.state is RunState.ASKED
+    try:
+        require_doable(schedule.action)
+        doing = DOINGS[type(schedule.action)]
+        if asked:
+            doing.begin(scheduling, schedule.action, run)
+            log.info("run begun", schedule=schedule.name, run=run.id)
+            return run.again(now() + FOLLOW)
+        followed = doing.follow(scheduling, schedule.action, run)
+    except TasksError as error:
+        log.info("run skipped", schedule=schedule.name, run=run.id, reason=str(error))
+        return run.over(state=RunState.SKIPPED if asked else RunState.ENDED, note=str(error))
+    return run.again(now() + FOLLOW) if followed == run else followed

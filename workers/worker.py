@@ -118,7 +118,7 @@ def _background(
         found.append(reconcile_timer(app, own, Registry(redis), redis))
         found.append(bell(app, _control(context, connect(settings.redis_url), settings)))
         seconds = settings.deadline_seconds
-        found.append(schedule_timer(connect(settings.redis_url), deadline_seconds=seconds))
+        found.append(schedule_timer(app, connect(settings.redis_url), deadline_seconds=seconds))
         if settings.heal_after is not None:
             found.append(heal_timer(connect(settings.redis_url), settings, settings.heal_after))
         if settings.retention_every is not None:

@@ -35,7 +35,9 @@ from storage import (
     RetentionPolicy,
 )
 from storage.transfer import Progress
+from tasks.actions import CheckpointAction
 from tasks.errors import InvalidRequestError
+from tasks.schedule import RunState, Schedule
 from workers.settings import Settings, load_settings
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Checkpoint id.", show_default=False)]
@@ -100,17 +102,31 @@ def ls(
 
 @group.command()
 def schedules(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
-    """List what is checkpointed again and again."""
+    """List what is checkpointed again and again; "podferry schedule" does more with it."""
     with open_client(redis) as client:
-        found = client.schedules()
+        found = [_scheduled(s) for s in client.schedules.ls()]
+    kept = [record for record in found if record]
     if output is not Output.TABLE:
-        print_records(found, output)
+        print_records(kept, output)
         return
-    rows = [
-        (s.workload, s.host or "wherever", str(s.every), moment(s.next), s.last, s.note)
-        for s in found
-    ]
-    print_table("", ("workload", "host", "every", "next", "last", "note"), rows)
+    columns = ("workload", "host", "when", "next", "last", "note")
+    print_table("", columns, [tuple(str(r[c] or "-") for c in columns) for r in kept])
+
+
+def _scheduled(schedule: Schedule) -> dict[str, object]:
+    """A schedule of checkpoints, in short; nothing of any other."""
+    if not isinstance(schedule.action, CheckpointAction):
+        return {}
+    begun = [run for run in schedule.runs if run.state in {RunState.BEGUN, RunState.ENDED}]
+    return {
+        "schedule": schedule.name,
+        "workload": schedule.action.workload,
+        "host": schedule.action.host,
+        "when": str(schedule.times),
+        "next": None if schedule.paused else schedule.next.isoformat(),
+        "last": begun[-1].id if begun else "",
+        "note": schedule.runs[-1].note if schedule.runs else "",
+    }
 
 
 @group.command()

@@ -18,6 +18,7 @@ from podferry.cli import (
     keys,
     operate,
     preflight,
+    schedules,
     workflows,
 )
 from podferry.cli.common import FAILED
@@ -39,6 +40,7 @@ drain.add_to(app)
 workflows.add_to(app)
 operate.add_to(app)
 checkpoints.add_to(app)
+schedules.add_to(app)
 keys.add_to(app)
 
 

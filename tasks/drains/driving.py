@@ -142,7 +142,7 @@ class Driver:
             if item.method is Method.START:
                 self._start(item)
             else:
-                self._records.create_once(_workflow(drain, item))
+                self._records.create(_workflow(drain, item))
             if drain.cancel_requested:
                 control.cancel(self._records, item.workflow_id)
         except WorkloadBusyError as error:
