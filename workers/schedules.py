@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tasks.actions import CheckpointAction, RetentionAction
+from tasks.actions import CheckpointAction, DrainAction, RetentionAction
+from tasks.drains.models import DrainOptions
+from tasks.drains.records import Drains
+from tasks.drains.requests import begin_drain, begin_homecoming
 from tasks.errors import InvalidRequestError, TasksError
 from tasks.locate import Locator
-from tasks.models import Increment, Model, Options, now
+from tasks.models import Increment, Model, OnDeadline, Options, now
 from tasks.queues import CONTROL_QUEUE, RETENTION
 from tasks.records import Records
 from tasks.registry import Registry
@@ -41,6 +44,7 @@ class Scheduling:
     app: Celery
     records: Records
     registry: Registry
+    drains: Drains
     deadline_seconds: float
 
     @property
@@ -95,10 +99,55 @@ def follow_retention(scheduling: Scheduling, _: RetentionAction, run: Run) -> Ru
     return run.over("lost", note="nobody took the task") if waited else run
 
 
+def begin_scheduled_drain(scheduling: Scheduling, action: DrainAction, run: Run) -> None:
+    """Begin it; what belongs to the host stays. Raises what ``begin_drain`` raises."""
+    if scheduling.drains.known(run.id):
+        return
+    options = DrainOptions(on_deadline=action.on_deadline, ignore_system=True)
+    if action.max_parallel is not None:
+        options = options.model_copy(update={"max_parallel": action.max_parallel})
+    begin_drain(
+        scheduling.drains,
+        scheduling.registry,
+        action.host,
+        options,
+        deadline_seconds=action.deadline.total_seconds() if action.deadline else None,
+        reason=f"scheduled for {run.planned:%Y-%m-%d %H:%M} UTC",
+        drain_id=run.id,
+    )
+
+
+def follow_scheduled_drain(scheduling: Scheduling, action: DrainAction, run: Run) -> Run:
+    """Its result; before that, when it is time, bring home what has left.
+
+    Raises DrainNotFoundError, and what ``begin_homecoming`` raises.
+    """
+    away, home_id = scheduling.drains.get(run.id), f"{run.id}-home"
+    if away.ended is None or away.result is None:
+        return run
+    if action.bring_back_after is None:
+        return run.over(away.result)
+    if scheduling.drains.known(home_id):
+        home = scheduling.drains.get(home_id)
+        return run if home.result is None else run.over(f"{away.result}, home: {home.result}")
+    if now() < away.ended + action.bring_back_after:
+        return run.again(away.ended + action.bring_back_after)
+    begin_homecoming(
+        scheduling.drains,
+        scheduling.registry,
+        action.host,
+        scheduling.locator.fresh(),
+        DrainOptions(on_deadline=OnDeadline.ABORT),
+        drain_id=home_id,
+    )
+    return run
+
+
 # How each action is done; the client refuses what is not here.
 DOINGS: dict[type[Model], Doing] = {
     CheckpointAction: Doing(begin=begin_checkpoint, follow=follow_checkpoint),
     RetentionAction: Doing(begin=begin_retention, follow=follow_retention),
+    DrainAction: Doing(begin=begin_scheduled_drain, follow=follow_scheduled_drain),
 }
 
 
@@ -115,6 +164,7 @@ def schedule_timer(app: Celery, redis: Redis, *, deadline_seconds: float) -> Rep
         app=app,
         records=Records(redis),
         registry=Registry(redis),
+        drains=Drains(redis),
         deadline_seconds=deadline_seconds,
     )
 

@@ -146,11 +146,12 @@ def new_drain(
     back: bool = False,
     deadline_seconds: float | None = None,
     reason: str = "",
+    drain_id: str = "",
 ) -> Drain:
-    """A record for a new request, with an id that sorts by time."""
+    """A record for a new request, with an id that sorts by time unless one is given."""
     moment = now()
     return Drain(
-        id=f"{PREFIX}{moment:%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
+        id=drain_id or f"{PREFIX}{moment:%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
         host=host,
         back=back,
         options=options or DrainOptions(),

@@ -53,6 +53,10 @@ class Drains:
         """Read one record. Raises DrainNotFoundError."""
         return _parse(drain_id, cast("bytes | None", self._redis.get(_key(drain_id))))
 
+    def known(self, drain_id: str) -> bool:
+        """Whether there is a record of this id."""
+        return bool(self._redis.exists(_key(drain_id)))
+
     def update(self, drain_id: str, change: Change, *, ring: bool = False) -> Drain:
         """Replace a record by ``change`` of it, atomically; return the new one.
 

@@ -26,13 +26,17 @@ def begin_drain(
     *,
     deadline_seconds: float | None = None,
     reason: str = "",
+    drain_id: str = "",
 ) -> Drain:
     """Cordon a host and begin to empty it.
 
+    ``drain_id`` begins with ``drain-``; without it one is made.
     Raises UnknownHostError, HostOfflineError, NoControlWorkerError, HostBusyError,
     SystemContainersError.
     """
-    drain = new_drain(host, options, deadline_seconds=deadline_seconds, reason=reason)
+    drain = new_drain(
+        host, options, deadline_seconds=deadline_seconds, reason=reason, drain_id=drain_id
+    )
     require_drainable(registry, drain)
     drains.create(drain)
     registry.cordon(host, reason=reason or drain.id, drain=drain.id)
@@ -71,6 +75,7 @@ def begin_homecoming(
     options: DrainOptions | None = None,
     *,
     deadline_seconds: float | None = None,
+    drain_id: str = "",
 ) -> Drain:
     """Let a host take workloads again, and bring home what its last drain moved away.
 
@@ -80,7 +85,9 @@ def begin_homecoming(
     registry.require_host(host)
     registry.require_control()
     items = homecoming(last_drain(drains, host), inventories)
-    drain = new_drain(host, options, back=True, deadline_seconds=deadline_seconds)
+    drain = new_drain(
+        host, options, back=True, deadline_seconds=deadline_seconds, drain_id=drain_id
+    )
     drain = drain.model_copy(update={"items": tuple(items)})
     drains.create(drain)
     registry.uncordon(host)

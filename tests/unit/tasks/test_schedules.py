@@ -1,20 +1,25 @@
-"""Checkpoints again and again."""
+"""What is scheduled begins at its time, once, and is followed to its end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from fakeredis import FakeRedis
 
 from tasks import locate
-from tasks.locate import Locator
+from tasks.actions import Action, CheckpointAction, DrainAction, Every
+from tasks.drains.models import Drain, DrainResult
+from tasks.drains.records import Drains
+from tasks.errors import InvalidRequestError, ScheduleNotFoundError
 from tasks.models import (
     Increment,
     Inventory,
     Kind,
     Outcome,
+    State,
     WorkerInfo,
     Workflow,
     WorkloadLine,
@@ -24,10 +29,13 @@ from tasks.models import (
 from tasks.plans import end
 from tasks.records import Records
 from tasks.registry import Registry
-from tasks.schedules import Schedule, Schedules
-from workers.schedules import fire_due
+from tasks.schedule import Missed, RunState, Schedule
+from tasks.schedules import Schedules
+from workers.schedules import Scheduling, fire_due
 
 EVERY = timedelta(minutes=10)
+SECOND = timedelta(seconds=1)
+WEB = CheckpointAction(workload="web")
 
 
 @dataclass
@@ -39,15 +47,41 @@ class Installation:
     def schedules(self) -> Schedules:
         return Schedules(self.redis)
 
-    def begin(self, *, workload: str = "web", due: timedelta = timedelta()) -> Schedule:
-        schedule = Schedule(workload=workload, every=EVERY, next=now() - due)
+    @property
+    def drains(self) -> Drains:
+        return Drains(self.redis)
+
+    def begin(
+        self,
+        action: Action = WEB,
+        *,
+        name: str = "web",
+        due: timedelta = timedelta(),
+        missed: Missed = Missed.ONCE,
+    ) -> Schedule:
+        first = now() - due
+        schedule = Schedule(
+            name=name,
+            action=action,
+            times=Every(every=EVERY, since=first),
+            next=first,
+            missed=missed,
+        )
         self.schedules.put(schedule)
         return schedule
 
     def fire(self) -> list[Workflow]:
-        """Let what is due begin; return what is under way."""
-        locator = Locator(Registry(self.redis))
-        fire_due(self.records, locator, self.schedules, deadline_seconds=60)
+        """Let what is due begin, or be looked at; return what is under way."""
+        scheduling = Scheduling(
+            app=cast("Any", None),
+            records=self.records,
+            registry=Registry(self.redis),
+            drains=self.drains,
+            deadline_seconds=60,
+        )
+        for name in [schedule.name for schedule in self.schedules.all()]:
+            self.schedules.change(name, _looked_at_now)
+        fire_due(scheduling, self.schedules)
         return self.records.live()
 
     def only(self) -> Schedule:
@@ -55,47 +89,87 @@ class Installation:
         return schedule
 
 
+def _looked_at_now(schedule: Schedule) -> Schedule:
+    """The schedule when the time has come to look at what it began."""
+    begun = [run for run in schedule.runs if run.state is RunState.BEGUN and run.look_at]
+    for run in begun:
+        schedule = schedule.with_run(run.model_copy(update={"look_at": now()}))
+    return schedule
+
+
 @pytest.fixture
 def installation(
     redis: FakeRedis, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> Installation:
-    """Container `web` runs on host a."""
+    """Container `web` runs on host a; there is a host b, and a control worker."""
     monkeypatch.setattr(locate, "FRESH_SECONDS", 0.05)
     registry = Registry(redis)
-    registry.beat(WorkerInfo(id="host.a", host="a", version="1", pid=1))
+    for host in "ab":
+        registry.beat(WorkerInfo(id=f"host.{host}", host=host, version="1", pid=1, control=True))
+        registry.report(Inventory(host=host))
     line = WorkloadLine(name="web", id="a" * 64, image="web", state="running")
     registry.report(Inventory(host="a", containers=(line,)))
     return Installation(redis, records)
 
 
 def test_what_is_due_begins_and_the_next_turn_is_ahead(installation: Installation) -> None:
-    begun = installation.begin(due=timedelta(seconds=1))
+    begun = installation.begin(due=SECOND)
     [workflow] = installation.fire()
     assert (workflow.kind, workflow.workload, workflow.source) == (Kind.CHECKPOINT, "web", "a")
     assert workflow.options.incremental is Increment.AUTO
     assert workflow.checkpoint_id.startswith("web/")
     assert installation.records.rung(wait_seconds=1) == workflow.id
     after = installation.only()
-    assert (after.last, after.note, after.next) == (workflow.id, "", begun.next + EVERY)
+    [run] = after.runs
+    assert (run.id, run.state, after.next) == (workflow.id, RunState.BEGUN, begun.next + EVERY)
+
+
+def test_the_outcome_is_in_the_history(installation: Installation) -> None:
+    installation.begin(due=SECOND)
+    [workflow] = installation.fire()
+    installation.records.update(workflow.id, lambda w: end(w, Outcome.CHECKPOINTED))
+    assert installation.fire() == []
+    [run] = installation.only().runs
+    assert (run.state, run.outcome) == (RunState.ENDED, "checkpointed")
 
 
 def test_nothing_begins_before_its_time(installation: Installation) -> None:
-    begun = installation.begin(due=timedelta(seconds=-30))
+    begun = installation.begin(due=-30 * SECOND)
     assert installation.fire() == []
     assert installation.only() == begun
 
 
-def test_turns_that_were_missed_are_not_made_up_for(installation: Installation) -> None:
-    begun = installation.begin(due=3 * EVERY + timedelta(seconds=5))
+def test_one_run_makes_up_for_all_that_were_missed(installation: Installation) -> None:
+    begun = installation.begin(due=3 * EVERY + 5 * SECOND)
     assert len(installation.fire()) == 1
     assert installation.only().next == begun.next + 4 * EVERY
     assert len(installation.fire()) == 1
+    assert "missed since" in installation.only().runs[0].note
+
+
+def test_or_nothing_does(installation: Installation) -> None:
+    installation.begin(due=3 * EVERY + timedelta(minutes=2), missed=Missed.SKIP)
+    assert installation.fire() == []
+    [run] = installation.only().runs
+    assert run.state is RunState.MISSED
 
 
 def test_two_control_workers_take_one_turn(installation: Installation) -> None:
-    begun = installation.begin()
-    assert installation.schedules.take_turn(begun, now()) is not None
-    assert installation.schedules.take_turn(begun, now()) is None
+    installation.begin()
+    assert installation.schedules.take("web", now()) is not None
+    assert installation.schedules.take("web", now()) is None
+
+
+def test_a_run_of_a_control_worker_that_died_is_begun_by_another(
+    installation: Installation,
+) -> None:
+    installation.begin()
+    taken = installation.schedules.take("web", now())
+    assert taken is not None
+    later = now() + timedelta(minutes=1)
+    again = installation.schedules.take("web", later)
+    assert again is not None
+    assert again[1].id == taken[1].id
 
 
 def test_a_busy_workload_is_skipped_and_that_is_noted(installation: Installation) -> None:
@@ -104,33 +178,98 @@ def test_a_busy_workload_is_skipped_and_that_is_noted(installation: Installation
     installation.records.create(busy)
     assert installation.fire() == [busy]
     skipped = installation.only()
-    assert "skipped at" in skipped.note
-    assert busy.id in skipped.note
+    [run] = skipped.runs
+    assert run.state is RunState.SKIPPED
+    assert busy.id in run.note
     assert skipped.next == begun.next + EVERY
-
-    installation.records.update(busy.id, lambda w: end(w, Outcome.MOVED))
-    installation.schedules.put(skipped.model_copy(update={"next": now()}))
-    [workflow] = installation.fire()
-    assert (installation.only().last, installation.only().note) == (workflow.id, "")
 
 
 def test_a_workload_that_is_nowhere_is_skipped(installation: Installation) -> None:
-    installation.begin(workload="db")
+    installation.begin(CheckpointAction(workload="db"), name="db")
     installation.begin()
     assert [workflow.workload for workflow in installation.fire()] == ["web"]
-    notes = {schedule.workload: schedule.note for schedule in installation.schedules.all()}
+    notes = {schedule.name: schedule.runs[0].note for schedule in installation.schedules.all()}
     assert "db" in notes["db"]
     assert notes["web"] == ""
 
 
-def test_what_was_ended_or_changed_meanwhile_stays_so(installation: Installation) -> None:
-    begun = installation.begin()
-    other = begun.model_copy(update={"every": 2 * EVERY})
-    installation.schedules.put(other)
-    installation.schedules.note(begun, note="late")
-    assert installation.only() == other
-    assert installation.schedules.remove("web")
-    assert not installation.schedules.remove("web")
-    installation.schedules.note(other, note="late")
-    assert installation.schedules.take_turn(other, now()) is None
+def test_what_was_ended_meanwhile_stays_so(installation: Installation) -> None:
+    installation.begin()
+    taken = installation.schedules.take("web", now())
+    assert taken is not None
+    installation.schedules.remove("web")
+    with pytest.raises(ScheduleNotFoundError):
+        installation.schedules.remove("web")
+    installation.schedules.tell("web", taken[1], taken[1].over("late"))
+    assert installation.schedules.take("web", now()) is None
     assert installation.schedules.all() == []
+
+
+def test_a_name_is_taken_once(installation: Installation) -> None:
+    begun = installation.begin(due=-SECOND)
+    with pytest.raises(InvalidRequestError, match="podferry schedule rm web"):
+        installation.schedules.add(begun)
+
+
+def test_what_an_earlier_version_kept_goes_on(installation: Installation) -> None:
+    old = (
+        '{"workload":"web","host":null,"every":"PT10M","next":"2026-01-01T00:00:00Z",'
+        '"last":"checkpoint-x","note":""}'
+    )
+    installation.redis.hset("podferry:schedules", "web", old)
+    installation.schedules.adopt()
+    adopted = installation.only()
+    assert (adopted.action, adopted.runs[0].id) == (WEB, "checkpoint-x")
+    assert len(installation.fire()) == 1
+    installation.schedules.adopt()
+    assert len(installation.schedules.all()) == 1
+
+
+def ended(installation: Installation, drain_id: str, result: DrainResult) -> None:
+    def change(drain: Drain) -> Drain:
+        fields = {"state": State.ENDED, "result": result, "ended": now()}
+        return drain.model_copy(update=fields)
+
+    installation.drains.update(drain_id, change)
+
+
+def test_a_drain_is_begun_once_and_all_goes_home_when_it_is_time(
+    installation: Installation,
+) -> None:
+    action = DrainAction(host="a", deadline=timedelta(hours=1), bring_back_after=timedelta())
+    installation.begin(action, name="patch", due=SECOND)
+    installation.fire()
+    installation.fire()
+    [away] = installation.drains.live()
+    assert (away.host, away.back, away.deadline is not None) == ("a", False, True)
+    ended(installation, away.id, DrainResult.DRAINED)
+    installation.fire()
+    installation.fire()
+    [home] = installation.drains.live()
+    assert (home.host, home.back) == ("a", True)
+    ended(installation, home.id, DrainResult.DRAINED)
+    installation.fire()
+    [run] = installation.only().runs
+    assert (run.id, run.outcome) == (away.id, "drained, home: drained")
+
+
+def test_all_stays_away_until_it_is_time(installation: Installation) -> None:
+    action = DrainAction(host="a", bring_back_after=timedelta(hours=2))
+    installation.begin(action, name="patch", due=SECOND)
+    installation.fire()
+    [away] = installation.drains.live()
+    ended(installation, away.id, DrainResult.INCOMPLETE)
+    installation.fire()
+    assert installation.drains.live() == []
+    [run] = installation.only().runs
+    assert run.look_at is not None
+    assert run.look_at > now() + timedelta(hours=1)
+
+
+def test_a_drain_of_a_host_that_is_offline_is_skipped(installation: Installation) -> None:
+    installation.redis.delete("podferry:alive:host.a")
+    installation.begin(DrainAction(host="a"), name="patch", due=SECOND)
+    installation.fire()
+    [run] = installation.only().runs
+    assert run.state is RunState.SKIPPED
+    assert "offline" in run.note
