@@ -102,3 +102,18 @@ def test_what_must_not_run_goes_before_it_is_told(registry: Registry, runtime: F
     ((_, line),) = registry.find("web")
     assert line.state == "exited"
     heartbeat.stop()
+
+
+def test_it_tells_what_the_host_is_and_what_it_has_left(
+    registry: Registry, runtime: FakeRuntime
+) -> None:
+    heartbeat = Heartbeat(registry, worker(), runtime, labels={"zone": "x"})
+    heartbeat.start()
+    try:
+        eventually(lambda: bool(registry.hosts()) and registry.hosts()[0].facts is not None)
+        (status,) = registry.hosts()
+        assert status.labels == {"zone": "x"}
+        assert status.memory_free_bytes == runtime.host.memory_free_bytes
+        eventually(lambda: registry.find("web")[0][1].memory_bytes > 0)
+    finally:
+        heartbeat.stop()
