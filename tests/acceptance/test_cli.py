@@ -44,6 +44,12 @@ def test_help_names_every_command(podferry: Run) -> None:
         ("cancel", "migrate-1"),
         ("resume", "migrate-1"),
         ("heal", "a"),
+        ("drain", "a"),
+        ("drains",),
+        ("restore-host", "a"),
+        ("cordon", "a"),
+        ("place", "web"),
+        ("schedule", "ls"),
         ("checkpoints",),
         ("checkpoints", "ls", "web"),
         ("checkpoints", "rm", "web/20260101T000000Z-000000", "--yes"),
@@ -79,6 +85,9 @@ def test_without_any_settings_the_next_step_is_named(podferry: Run) -> None:
         (("up", "web", "--name", "w", "--host", "a", "-e", "oops"), "--env wants"),
         (("up", "web", "--name", "a b", "--host", "a"), "name"),
         (("up", "web", "--name", "w", "--host", "a", "--restart", "maybe"), "name"),
+        (("drain", "a", "--deadline", "soon"), "--deadline: 'soon' is no duration"),
+        (("migrate", "web", "--selector", "zone"), "is not KEY=VALUE"),
+        (("schedule", "add", "x", "retention"), "say when"),
         (("checkpoints", "prune", "--keep-within", "7"), "--keep-within: '7' is no duration"),
         (("checkpoints", "prune", "--max-bytes", "much"), "--max-bytes wants"),
         (("checkpoints", "--store", "memory://", "ls"), "podferry checkpoints ls …"),
@@ -89,7 +98,7 @@ def test_bad_input_is_one_clear_line(podferry: Run, words: tuple[str, ...], expe
 
 
 def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
-    mistyped = [("migrat",), ("migrate", "web"), ("migrate", "web", "--too", "b")]
+    mistyped = [("migrat",), ("place",), ("migrate", "web", "--too", "b")]
     for words in [
         *mistyped,
         ("checkpoints", "web"),
