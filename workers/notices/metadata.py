@@ -47,7 +47,7 @@ class MetadataService:
             text = response.read(ANSWER_MAX).decode(errors="replace")
             return Answer(status=response.status, text=text)
         except (OSError, HTTPException, ValueError) as error:
-            raise SourceError(f"no answer: {error or type(error).__name__}") from error
+            raise SourceError(f"no answer: {str(error) or type(error).__name__}") from error
         finally:
             connection.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workers.notices.clouds import AwsSource, AzureSource, GcpSource
@@ -11,7 +11,11 @@ from workers.notices.local import CommandSource, FileSource
 from workers.notices.metadata import MetadataService
 from workers.notices.models import Source
 
-CLOUDS = {"aws": AwsSource, "gcp": GcpSource, "azure": AzureSource}
+CLOUDS: dict[str, Callable[[MetadataService], Source]] = {
+    "aws": AwsSource,
+    "gcp": GcpSource,
+    "azure": AzureSource,
+}
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def serve(metadata: Metadata) -> Iterator[Metadata]:
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
-            status, text = metadata.answer(self.command, self.path, self.headers)
+            status, text = metadata.answer(self.command, self.path, dict(self.headers.items()))
             body = text.encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))

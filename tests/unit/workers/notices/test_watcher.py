@@ -10,11 +10,16 @@ import pytest
 from fakeredis import FakeRedis
 from structlog.testing import capture_logs
 
+from runtime import FakeRuntime
+from storage import UNENCRYPTED, ArchiveStore, MemoryObjectStore
+from tasks.app import make_app
+from tasks.context import Context
 from tasks.drains.models import Drain, DrainOptions, new_drain
 from tasks.drains.records import Drains
 from tasks.drains.requests import begin_drain, cancel_drain
 from tasks.hosts import HostState
 from tasks.models import State, WorkerInfo, now
+from tasks.records import Records
 from tasks.registry import Registry
 from tests.fleet import eventually
 from tests.unit.workers.notices.imitation import Metadata, azure_event
@@ -22,6 +27,8 @@ from workers.notices.handled import CLAIM, Handled
 from workers.notices.models import Notice, Source, SourceError
 from workers.notices.sources import open_sources
 from workers.notices.watcher import LATE, SPARE_SECONDS, Watcher, notice_watch
+from workers.settings import Settings
+from workers.worker import _background
 
 CONTROL = WorkerInfo(id="control", control=True, version="1", pid=1)
 
@@ -50,6 +57,12 @@ def redis() -> Iterator[FakeRedis]:
     client = FakeRedis(protocol=2)
     yield client
     client.close()
+
+
+@pytest.fixture
+def context(redis: FakeRedis) -> Context:
+    archives = ArchiveStore(MemoryObjectStore(), keys=UNENCRYPTED)
+    return Context(records=Records(redis), archives=archives)
 
 
 @pytest.fixture
@@ -255,6 +268,15 @@ def test_from_a_cloud_to_a_drain_with_two_watchers(
     for _ in range(2):
         Watcher(redis, "a", sources(), drains).look()
     assert [d.id for d in drains.recent()] == [drain.id]
+
+
+def test_a_worker_watches_where_sources_are_set(context: Context) -> None:
+    def jobs(*names: str) -> int:
+        settings = Settings(redis_url="redis://127.0.0.1:1/0", host="a", notices=names)
+        app = make_app(settings.redis_url, context)
+        return len(_background(app, context, settings, False, lambda _: FakeRuntime()))
+
+    assert jobs("aws", "gcp") == jobs() + 1
 
 
 def announce(metadata: Metadata, cloud: str) -> None:
