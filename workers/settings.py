@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from storage import (
@@ -31,6 +31,8 @@ from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
 from tasks.models import LADDER, Fallback, HostName
 from tasks.records import KEEP_RECORDS
+from workers.notices.metadata import METADATA_URL, MetadataService
+from workers.notices.sources import parse_names
 from workers.rates import parse_rate
 
 DEFAULT_SOCKET = "/run/podman/podman.sock"
@@ -48,6 +50,15 @@ def _rungs(value: object) -> object:
 
 def _labels(value: object) -> object:
     return parse_labels(value) if isinstance(value, str) else value
+
+
+def _notices(value: object) -> object:
+    return parse_names(value) if isinstance(value, str) else value
+
+
+def _metadata_url(value: str) -> str:
+    MetadataService(value)
+    return value
 
 
 def dev_state_dir() -> Path:
@@ -174,6 +185,14 @@ class Settings(BaseSettings):
     labels: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)] = Field(
         default_factory=dict,
         description="What placement may ask of this worker's host: zone=a,disk=ssd",
+    )
+    notices: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_notices)] = Field(
+        default=(),
+        description="Where a worker looks for reclaim notices of its host: aws, gcp, azure, "
+        "file:/PATH, command:/PATH, separated by commas",
+    )
+    notices_url: Annotated[str, AfterValidator(_metadata_url)] = Field(
+        default=METADATA_URL, description="The cloud's metadata service, another one for tests"
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 

@@ -31,6 +31,8 @@ from workers.canary import canary_watch
 from workers.healing import heal_timer
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
+from workers.notices.sources import open_sources
+from workers.notices.watcher import notice_watch
 from workers.reconciling import bell, reconcile_timer
 from workers.repeating import Repeating
 from workers.retention import retention_timer
@@ -131,7 +133,17 @@ def _background(
             every_seconds=settings.canary_seconds,
         )
         found.append(watch)
+        found += _notices(settings, settings.host)
     return found
+
+
+def _notices(settings: Settings, host: str) -> list[Job]:
+    """The watch for reclaim notices, where there is something to look at."""
+    if not settings.notices:
+        return []
+    redis = connect(settings.redis_url)
+    drains = Drains(redis, keep=settings.keep_records)
+    return [notice_watch(redis, host, open_sources(settings.notices, settings.notices_url), drains)]
 
 
 def _control(context: Context, redis: Redis, settings: Settings) -> Context:

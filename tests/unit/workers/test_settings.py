@@ -54,6 +54,7 @@ def test_a_damaged_dev_file_is_as_good_as_none() -> None:
         *(("retention_keep_last", "0"), ("retention_keep_within", "7"), ("retention_every", "0s")),
         *(("retention_max_bytes", "much"), ("retention_grace", "")),
         *(("keep_records", "59m"), ("keep_records", "soon")),
+        *(("notices", "oracle"), ("notices", "file:run"), ("notices_url", "https://hub")),
     ],
 )
 def test_a_bad_value_is_refused_by_name(field: str, value: object) -> None:
@@ -177,3 +178,9 @@ def test_retention_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch) -
     )
     assert settings.retention_every is None
     assert load_settings(retention_keep_last=5).retention().keep.last == 5
+
+
+def test_sources_of_reclaim_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().notices == ()
+    monkeypatch.setenv("PODFERRY_NOTICES", "aws, file:/run/reclaim")
+    assert load_settings().notices == ("aws", "file:/run/reclaim")
