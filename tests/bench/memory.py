@@ -54,7 +54,7 @@ def _watch(lab: Lab, size: int) -> dict[str, Growth]:
     with sampling(pids) as workers:
         time.sleep(IDLE_SECONDS)
         idle_samples = {role: len(samples.mib) for role, samples in workers.items()}
-        ours(workload)
+        ours(workload, "--no-preseed")  # the link that was measured before may have been a slow one
     tidy(lab, workload)
     return {role: _growth(samples, idle_samples[role]) for role, samples in workers.items()}
 

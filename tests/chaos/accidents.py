@@ -72,17 +72,24 @@ def _gone(fleet: Fleet, host: str, stop: Breakpoint) -> None:
     _kill(fleet, host, stop, away=GONE_SECONDS)
 
 
-def _freeze(fleet: Fleet, host: str, stop: Breakpoint) -> None:
-    """It sleeps until its step was given to another, and goes on as if nothing had been."""
+@contextmanager
+def frozen(fleet: Fleet, host: str, stop: Breakpoint) -> Iterator[None]:
+    """A worker that sleeps where it stands, offline; afterwards it goes on as if nothing were."""
     worker = fleet.worker(host)
     tree = (worker, *children(worker))
     _signal(tree, signal.SIGSTOP)
     stop.release()
     try:
         eventually(lambda: not fleet.online(host), f"{host} goes offline")
-        time.sleep(LEASE_SECONDS)
+        yield
     finally:
         _signal(tree, signal.SIGCONT)
+
+
+def _freeze(fleet: Fleet, host: str, stop: Breakpoint) -> None:
+    """It sleeps until its step was given to another."""
+    with frozen(fleet, host, stop):
+        time.sleep(LEASE_SECONDS)
 
 
 def _without(service: str) -> Callable[[Fleet, str, Breakpoint], None]:
