@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 2.0
 SPARE_SECONDS = 2.0  # the drain ends before the machine does
+LEAST_SECONDS = 1.0  # a drain whose deadline has passed begins nothing
 LATE = timedelta(minutes=10)  # a machine that is still there then was not taken away
 OPTIONS = DrainOptions(max_parallel=4, per_target=4, ignore_system=True)
 log = structlog.get_logger()
@@ -88,7 +89,7 @@ class Watcher:
             self._registry,
             self._host,
             OPTIONS,
-            deadline_seconds=max(1.0, left - SPARE_SECONDS),
+            deadline_seconds=max(LEAST_SECONDS, left - SPARE_SECONDS),
             reason=f"reclaim notice from {notice.source}: {notice.reason}".removesuffix(": "),
         )
         log.warning("reclaim notice: host is drained", drain=drain.id, **_fields(notice))
@@ -103,12 +104,13 @@ class Watcher:
             cancel_drain(self._drains, drain_id)
             log.warning("reclaim notice: waits for the end of", drain=drain_id, **_fields(notice))
             return False
+        until = max(notice.deadline, now() + timedelta(seconds=LEAST_SECONDS))
 
         def earlier(drain: Drain) -> Drain:
-            late = drain.deadline is None or drain.deadline > notice.deadline
+            late = drain.deadline is None or drain.deadline > until
             if drain.state is State.ENDED or not late:
                 return drain
-            return drain.model_copy(update={"deadline": notice.deadline})
+            return drain.model_copy(update={"deadline": until})
 
         new = self._drains.update(drain_id, earlier, ring=True)
         log.warning("reclaim notice: a drain is under way", drain=drain_id, **_fields(notice))

@@ -197,6 +197,36 @@ def test_a_drain_under_way_keeps_the_earlier_deadline(
     assert drains.live() == [running]
 
 
+def test_a_drain_under_way_is_not_given_up_for_a_notice_without_time(
+    watcher: Watcher, drains: Drains, registry: Registry, source: Told
+) -> None:
+    source.notices = (notice(-5),)
+    before = now()
+    begin_drain(drains, registry, "a")
+    watcher.look()
+    [drain] = drains.live()
+    assert drain.deadline is not None
+    assert drain.deadline >= before + timedelta(seconds=1)
+
+
+def test_a_drain_that_ends_meanwhile_does_not_count(
+    redis: FakeRedis, drains: Drains, registry: Registry, source: Told
+) -> None:
+    class Ending(Drains):
+        def get(self, drain_id: str) -> Drain:
+            found = super().get(drain_id)
+            end(drains, found)
+            return found
+
+    over = begin_drain(drains, registry, "a")
+    watcher = Watcher(redis, "a", [source], Ending(redis))
+    watcher.look()
+    assert drains.get(over.id).deadline is None
+    watcher.look()
+    [drain] = drains.live()
+    assert drain.id != over.id
+
+
 def test_what_comes_home_is_called_off_and_then_the_host_is_drained(
     watcher: Watcher, drains: Drains
 ) -> None:
