@@ -99,8 +99,7 @@ class Driver:
             moment = now()
             if learnt is not None:
                 drain = timed(drain, learnt, drain.seconds_left(moment))
-            if drain.cancel_requested or _too_late(drain, moment):
-                drain = drain.with_items(_given_up(drain))
+            drain = drain.with_items(_given_up(drain, moment))
             drain = drain.with_items(_next(drain, moment))
             return verified(drain, there) if all(item.over for item in drain.items) else drain
 
@@ -217,18 +216,29 @@ def _placed(drain: Drain, found: Sequence[Item]) -> list[Item]:
     return [item for item in found if item.workload in waiting]
 
 
-def _too_late(drain: Drain, moment: datetime) -> bool:
+def _past(drain: Drain, moment: datetime) -> bool:
     late = drain.deadline is not None and moment >= drain.deadline
     return late and drain.options.on_deadline is not OnDeadline.CONTINUE
 
 
-def _given_up(drain: Drain) -> list[Item]:
+def _given_up(drain: Drain, moment: datetime) -> list[Item]:
+    """What is not begun any more. A cold start is never too late while the host lives."""
     reason = str(CancelledError()) if drain.cancel_requested else "the deadline has passed"
+    past = _past(drain, moment)
     return [
         item.changed(state=ItemState.FAILED, reason=item.reason or reason)
         for item in drain.items
-        if item.waiting
+        if item.waiting and (drain.cancel_requested or (past and not _goes_cold_late(drain, item)))
     ]
+
+
+def _goes_cold_late(drain: Drain, item: Item) -> bool:
+    planned = item.state is ItemState.PLANNED and _is_cold(item)
+    return planned and drain.options.on_deadline is OnDeadline.COLD
+
+
+def _is_cold(item: Item) -> bool:
+    return item.method in {Method.COLD, Method.STOP}
 
 
 def _next(drain: Drain, moment: datetime) -> list[Item]:
@@ -279,7 +289,8 @@ def _workflow(drain: Drain, item: Item) -> Workflow:
     """The record of the item's newest try."""
     late, moment = drain.options.on_deadline, now()
     seconds = LONGEST_SECONDS
-    if drain.deadline is not None and late is not OnDeadline.CONTINUE:
+    unhurried = late is OnDeadline.CONTINUE or (late is OnDeadline.COLD and _is_cold(item))
+    if drain.deadline is not None and not unhurried:
         seconds = max(1.0, (drain.deadline - moment).total_seconds())
     if late is OnDeadline.COLD and not item.may_go_cold:
         late = OnDeadline.ABORT

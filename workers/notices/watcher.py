@@ -95,7 +95,7 @@ class Watcher:
         log.warning("reclaim notice: host is drained", drain=drain.id, **_fields(notice))
 
     def _hurry(self, drain_id: str, notice: Notice) -> bool:
-        """Give the drain that is under way the earlier deadline.
+        """Give the drain that is under way the earlier deadline, and have it go cold in time.
 
         One that empties nothing is called off; when it has ended, the notice's own begins.
         """
@@ -110,7 +110,10 @@ class Watcher:
             late = drain.deadline is None or drain.deadline > until
             if drain.state is State.ENDED or not late:
                 return drain
-            return drain.model_copy(update={"deadline": until})
+            options = drain.options.model_copy(
+                update={"on_deadline": OPTIONS.on_deadline, "max_parallel": OPTIONS.max_parallel}
+            )
+            return drain.model_copy(update={"deadline": until, "options": options})
 
         new = self._drains.update(drain_id, earlier, ring=True)
         log.warning("reclaim notice: a drain is under way", drain=drain_id, **_fields(notice))

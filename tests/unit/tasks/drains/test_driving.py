@@ -229,6 +229,15 @@ def test_what_is_parked_when_the_deadline_passes_has_failed(fleet: Fleet) -> Non
     assert "no host fits" in by_name(drain)["one"].reason
 
 
+def test_past_the_deadline_what_goes_cold_goes_all_the_same(fleet: Fleet) -> None:
+    for number in range(4):
+        fleet.start(f"c{number}")
+    drain = fleet.to_the_end(fleet.drain(seconds=0.05, max_parallel=1))
+    assert drain.result is DrainResult.DRAINED
+    assert {item.outcome for item in drain.items} == {Outcome.COLD}
+    assert not fleet.running("a")
+
+
 def test_labels_say_how_each_leaves(fleet: Fleet) -> None:
     fleet.start("still", policy="stop")
     fleet.start("cold", policy="cold")

@@ -264,6 +264,7 @@ def patched(monkeypatch: pytest.MonkeyPatch, model: Callable[[], Model]) -> None
     for module in NOW_IN:
         monkeypatch.setattr(f"tasks.{module}.now", CLOCK.now)
     monkeypatch.setattr("tasks.workflows._send", send)
+    monkeypatch.setattr("tasks.workflows._fitting", lambda *_: None)  # any live host will do
     monkeypatch.setattr("tasks.reconcile.take_turn", take_turn)
     monkeypatch.setattr(import_module("tasks.units.checkpoint"), "in_parallel", one_by_one)
     monkeypatch.setattr("tasks.step._keep", keep)

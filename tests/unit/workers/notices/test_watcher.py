@@ -18,7 +18,7 @@ from tasks.drains.models import Drain, DrainOptions, new_drain
 from tasks.drains.records import Drains
 from tasks.drains.requests import begin_drain, cancel_drain
 from tasks.hosts import HostState
-from tasks.models import State, WorkerInfo, now
+from tasks.models import OnDeadline, State, WorkerInfo, now
 from tasks.records import Records
 from tasks.registry import Registry
 from tests.fleet import eventually
@@ -180,10 +180,13 @@ def test_what_is_refused_is_tried_again(
 def test_a_drain_under_way_gets_the_earlier_deadline(
     watcher: Watcher, drains: Drains, registry: Registry, source: Told, seconds: float | None
 ) -> None:
-    running = begin_drain(drains, registry, "a", deadline_seconds=seconds)
+    slow = DrainOptions(on_deadline=OnDeadline.CONTINUE, max_parallel=1)
+    running = begin_drain(drains, registry, "a", slow, deadline_seconds=seconds)
     watcher.look()
     [drain] = drains.live()
-    assert drain == running.model_copy(update={"deadline": source.notices[0].deadline})
+    assert (drain.id, drain.deadline) == (running.id, source.notices[0].deadline)
+    assert drain.options.on_deadline is OnDeadline.COLD
+    assert drain.options.max_parallel == 4
     end(drains, drain)
     watcher.look()
     assert len(drains.recent()) == 1
