@@ -84,13 +84,14 @@ def migrate(
     Exit code: 0 moved as asked; 3 it runs, but was started cold on the target or is back on the
     source; 1 it was not moved.
     """
+    labels = parse_labels(selector)
     if cold and preseed:
         raise InvalidRequestError("--preseed sends memory ahead; it goes without --cold only")
     with open_client(redis) as client:
         workflow = client.migrate(
             name,
             to=to,
-            selector=parse_labels(selector),
+            selector=labels,
             source=source,
             fallback=parse_ladder(fallback) if fallback else (),
             on_deadline=on_deadline,

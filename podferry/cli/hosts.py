@@ -104,8 +104,9 @@ def place(
     redis: RedisOption = None,
 ) -> None:
     """Show which host a move without a target would choose. Exit code 1: no host fits."""
+    labels = parse_labels(selector)
     with open_client(redis) as client:
-        found = client.place(name, selector=parse_labels(selector))
+        found = client.place(name, selector=labels)
     if output is not Output.TABLE:
         print_records(found, output)
     elif explain:

@@ -36,7 +36,7 @@ group = typer.Typer(
     rich_markup_mode=None,
 )
 add = typer.Typer(
-    help="Begin a schedule: NAME, when, then what is done.",
+    help="Begin a schedule: its name, when, then what is done.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -65,7 +65,9 @@ class Request:
 @add.callback()
 def request(
     context: typer.Context,
-    name: NameArgument,
+    name: Annotated[
+        str, typer.Option("--name", help="What the schedule is called.", show_default=False)
+    ],
     cron: Annotated[
         str,
         typer.Option("--cron", help='Minute, hour, day, month, weekday, such as "0 3 * * sun".'),
