@@ -85,6 +85,13 @@ def bring_back_order(
     return tuple(sorted(names, key=lambda name: name not in carriers.values()))
 
 
+def group_of(line: WorkloadLine) -> tuple[GroupKind | None, str]:
+    """The kind and the name of what a container moves with; itself, when that is nothing."""
+    if line.pod:
+        return GroupKind.POD, line.pod
+    return (GroupKind.PROJECT, line.project) if line.project else (None, line.name)
+
+
 def workload_line(container: ContainerSummary, memory_bytes: int = 0) -> WorkloadLine:
     """A container as an inventory has it."""
     return WorkloadLine(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from tasks.groups import LIVE
+from tasks.groups import LIVE, group_of
 from tasks.models import (
     GroupKind,
     Inventory,
@@ -50,7 +50,7 @@ def lost_workloads(ran: Inventory, stopped: Iterable[Workflow]) -> list[Lost]:
     found: dict[tuple[GroupKind | None, str], list[WorkloadLine]] = {}
     for line in sorted(ran.containers, key=lambda line: line.name):
         if line.state in LIVE or line.name in names:
-            found.setdefault(_group(line), []).append(line)
+            found.setdefault(group_of(line), []).append(line)
     lost = [Lost(name=k[1], group=k[0], lines=tuple(lines)) for k, lines in found.items()]
     return sorted(lost, key=lambda one: one.name)
 
@@ -82,12 +82,6 @@ def _deciding(recent: Iterable[Workflow]) -> Iterator[Workflow]:
 def _holds(workflow: Workflow, host: str) -> bool:
     over = workflow.state is State.ENDED and workflow.outcome is not Outcome.FAILED
     return workflow.source == host and workflow.source_stopped and not over
-
-
-def _group(line: WorkloadLine) -> tuple[GroupKind | None, str]:
-    if line.pod:
-        return GroupKind.POD, line.pod
-    return (GroupKind.PROJECT, line.project) if line.project else (None, line.name)
 
 
 def _running(inventories: Iterable[Inventory], containers: Collection[str]) -> str:

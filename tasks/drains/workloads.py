@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from tasks.drains.models import Item, ItemState, Method
 from tasks.errors import InvalidRequestError
-from tasks.groups import LIVE, SYSTEM_LABEL
+from tasks.groups import LIVE, SYSTEM_LABEL, group_of
 from tasks.models import GroupKind, Inventory, Policy, WorkloadLine
 from tasks.placing import need_of
 from tasks.policies import POLICY_LABEL, policy_of
@@ -19,7 +19,7 @@ def items_of(inventory: Inventory, selector: Mapping[str, str]) -> list[Item]:
     groups: dict[tuple[GroupKind | None, str], list[WorkloadLine]] = {}
     for line in sorted(inventory.containers, key=lambda line: line.name):
         if line.state in LIVE:
-            groups.setdefault(_group(line), []).append(line)
+            groups.setdefault(group_of(line), []).append(line)
     found = [_item(inventory.host, k, name, lines, selector) for (k, name), lines in groups.items()]
     return sorted(found, key=lambda item: item.workload)
 
@@ -72,9 +72,3 @@ def _priority(line: WorkloadLine) -> int:
         raise InvalidRequestError(
             f"label {PRIORITY_LABEL}={text!r} of {line.name!r} is no whole number"
         ) from None
-
-
-def _group(line: WorkloadLine) -> tuple[GroupKind | None, str]:
-    if line.pod:
-        return GroupKind.POD, line.pod
-    return (GroupKind.PROJECT, line.project) if line.project else (None, line.name)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import Canary, CanaryState
@@ -66,6 +66,7 @@ def needs(draw: st.DrawFn) -> Need:
     )
 
 
+@settings(deadline=None)
 @given(needs(), candidates())
 def test_no_filter_is_passed_over(wanted: Need, found: list[Candidate]) -> None:
     by_name = {candidate.host: candidate for candidate in found}
@@ -84,6 +85,7 @@ def test_no_filter_is_passed_over(wanted: Need, found: list[Candidate]) -> None:
     assert (placement.host is None) == bool(placement.why_not)
 
 
+@settings(deadline=None)
 @given(needs(), candidates(), st.randoms())
 def test_the_order_does_not_matter(wanted: Need, found: list[Candidate], random: Random) -> None:
     mixed = list(found)
@@ -91,6 +93,7 @@ def test_the_order_does_not_matter(wanted: Need, found: list[Candidate], random:
     assert place(wanted, mixed) == place(wanted, found)
 
 
+@settings(deadline=None)
 @given(needs(), candidates())
 def test_more_room_makes_no_host_unfit(wanted: Need, found: list[Candidate]) -> None:
     roomier = [_roomier(candidate) for candidate in found]
@@ -102,6 +105,7 @@ def _roomier(candidate: Candidate) -> Candidate:
     return replace(candidate, memory_free_bytes=None if free is None else free + 512 * MIB)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(min_value=1, max_value=600), max_size=12), candidates())
 def test_what_was_placed_before_is_counted(sizes: list[int], found: Sequence[Candidate]) -> None:
     free = {c.host: c.memory_left_bytes for c in found}

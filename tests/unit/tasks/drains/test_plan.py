@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.drains.models import Drain, DrainOptions, Item, ItemState, Method, Order, new_drain
@@ -89,6 +89,7 @@ def test_what_must_keep_its_memory_never_goes_cold() -> None:
     assert by_name(planned)["c1"].method is Method.LIVE
 
 
+@settings(deadline=None)
 @given(sizes, lanes, st.floats(min_value=0.1, max_value=120))
 def test_a_plan_under_a_deadline_keeps_it_where_that_can_be(
     mibs: list[int], parallel: int, left: float
@@ -100,6 +101,7 @@ def test_a_plan_under_a_deadline_keeps_it_where_that_can_be(
     assert {one.workload for one in planned.items} == {one.workload for one in drain.items}
 
 
+@settings(deadline=None)
 @given(sizes, lanes, st.floats(min_value=0.1, max_value=120))
 def test_without_going_cold_nothing_does(mibs: list[int], parallel: int, left: float) -> None:
     for choice in (OnDeadline.CONTINUE, OnDeadline.ABORT):
@@ -108,6 +110,7 @@ def test_without_going_cold_nothing_does(mibs: list[int], parallel: int, left: f
         assert {i.method for i in timed(drain, RATES, left).items} == {Method.LIVE}
 
 
+@settings(deadline=None)
 @given(sizes, st.sampled_from(Order), st.randoms())
 def test_the_order_is_of_the_items_not_of_how_they_came(
     mibs: list[int], order: Order, random: object
@@ -123,6 +126,7 @@ def test_priority_is_before_size() -> None:
     assert [one.workload for one in ordered(items, Order.LARGEST)] == ["c2", "c1"]
 
 
+@settings(deadline=None)
 @given(sizes, st.integers(min_value=0, max_value=1024), st.integers(min_value=0, max_value=1024))
 def test_no_host_is_given_more_than_it_has_room_for(mibs: list[int], of_b: int, of_c: int) -> None:
     found = placed([item(n, mib) for n, mib in enumerate(mibs)], [host("b", of_b), host("c", of_c)])
@@ -144,6 +148,7 @@ def test_a_host_that_nothing_has_left_is_believed_to_be_ordinary() -> None:
     assert rates([]) == Rates()
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=0.5, max_value=5), st.integers(min_value=10, max_value=200))
 def test_rates_come_from_what_has_left(fixed: float, mib_per_second: int) -> None:
     moves = [
