@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from runtime import Finding, blockers
@@ -15,7 +15,7 @@ from tasks.drains.requests import (
     require_drainable,
     resolve,
 )
-from tasks.errors import WaitTimeoutError
+from tasks.errors import WaitTimeoutError, WorkloadBusyError
 from tasks.models import Kind, State, Workflow, new_workflow
 
 if TYPE_CHECKING:
@@ -152,19 +152,19 @@ def _checked(item: Item, ask: Ask) -> Item:
     """The item as a preflight leaves it: cold, or not to be moved, where it cannot go live."""
     if item.method is not Method.LIVE or item.target is None:
         return item
-    found: Sequence[Finding] = blockers(
-        ask(
-            new_workflow(
-                Kind.PREFLIGHT,
-                item.workload,
-                group=item.group,
-                members=item.containers if item.group else (),
-                source=item.source,
-                target=item.target,
-                deadline_seconds=CHECK_SECONDS,
-            )
-        )
+    preflight = new_workflow(
+        Kind.PREFLIGHT,
+        item.workload,
+        group=item.group,
+        members=item.containers if item.group else (),
+        source=item.source,
+        target=item.target,
+        deadline_seconds=CHECK_SECONDS,
     )
+    try:
+        found = blockers(ask(preflight))
+    except WorkloadBusyError as error:  # a drain waits for its end
+        return item.changed(because=str(error))
     if not found:
         return item
     reason = "; ".join(finding.message for finding in found)

@@ -128,8 +128,7 @@ class Driver:
         waiting = [item for item in drain.items if item.state is ItemState.PARKED]
         if not waiting:
             return []
-        others = [other for other in self._drains.live() if other.id != drain.id]
-        candidates = reservations(others, self._placer.candidates())
+        candidates = reservations(self._drains.live(), self._placer.candidates())
         return placed(waiting, _for(drain, candidates))
 
     def _go_on(self, drain: Drain, item: Item) -> None:

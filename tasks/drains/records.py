@@ -15,6 +15,7 @@ from tasks.records import BELL, KEEP_RECORDS
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.client import Pipeline
 
 LIVE = "podferry:drains:live"  # ids by host
 RECENT = "podferry:drains"
@@ -36,18 +37,23 @@ class Drains:
 
     def create(self, drain: Drain) -> None:
         """Write a new record and ring. Raises HostBusyError when the host has a live one."""
-        if not self._redis.hsetnx(LIVE, drain.host, drain.id):
-            holder = cast("bytes", self._redis.hget(LIVE, drain.host) or b"").decode()
-            if holder and self._redis.exists(_key(holder)):
-                raise HostBusyError(drain.host, holder)
-            # whoever wrote it died before the record, or the record has expired since
-            self._redis.hset(LIVE, drain.host, drain.id)
         with self._redis.pipeline() as pipe:
-            pipe.set(_key(drain.id), drain.model_dump_json())
-            pipe.zadd(RECENT, {drain.id: drain.created.timestamp()})
-            pipe.zremrangebyscore(RECENT, 0, (now() - self._keep).timestamp())
-            pipe.rpush(BELL, drain.id)
-            pipe.execute()
+            while True:
+                _watch(pipe, LIVE)
+                holder = cast("bytes | None", pipe.hget(LIVE, drain.host))
+                if holder is not None:
+                    raise HostBusyError(drain.host, holder.decode())
+                pipe.multi()
+                pipe.hset(LIVE, drain.host, drain.id)
+                pipe.set(_key(drain.id), drain.model_dump_json())
+                pipe.zadd(RECENT, {drain.id: drain.created.timestamp()})
+                pipe.zremrangebyscore(RECENT, 0, (now() - self._keep).timestamp())
+                pipe.rpush(BELL, drain.id)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+                return
 
     def get(self, drain_id: str) -> Drain:
         """Read one record. Raises DrainNotFoundError."""
@@ -64,7 +70,7 @@ class Drains:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                pipe.watch(_key(drain_id))  # type: ignore[no-untyped-call] # as in tasks.records
+                _watch(pipe, _key(drain_id))
                 old = _parse(drain_id, cast("bytes | None", pipe.get(_key(drain_id))))
                 new = change(old)
                 if new == old:
@@ -101,6 +107,10 @@ class Drains:
     def _read(self, ids: list[str]) -> list[Drain]:
         values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
         return [Drain.model_validate_json(value) for value in values if value is not None]
+
+
+def _watch(pipe: Pipeline, key: str) -> None:
+    pipe.watch(key)  # type: ignore[no-untyped-call] # as in tasks.records
 
 
 def _key(drain_id: str) -> str:

@@ -18,7 +18,7 @@ from runtime import Finding, Severity
 from tasks import locate
 from tasks.drains.models import new_drain
 from tasks.drains.records import Drains
-from tasks.errors import InvalidRequestError, SystemContainersError
+from tasks.errors import InvalidRequestError, SystemContainersError, WorkloadBusyError
 from tasks.models import Inventory, Need, WorkerInfo, Workflow, WorkloadLine, now
 from tasks.registry import Registry
 
@@ -93,6 +93,15 @@ def test_a_plan_knows_what_a_preflight_finds(client: Client) -> None:
     assert sorted(asked) == [("one", "b"), ("two", "b")]
     assert (items["one"].method, items["one"].because) == (Method.COLD, "a GPU")
     assert items["two"].method is Method.LIVE
+
+
+def test_a_plan_goes_on_past_a_busy_workload(client: Client) -> None:
+    def ask(workflow: Workflow) -> tuple[Finding, ...]:
+        raise WorkloadBusyError(workflow.workload, "checkpoint-1")
+
+    items = by_name(client.drains.plan("a", ask=ask))
+    assert {item.method for item in items.values()} == {Method.LIVE}
+    assert "checkpoint-1" in items["one"].because
 
 
 def test_detached_it_prints_the_id_and_cordons_the_host(client: Client) -> None:
