@@ -75,6 +75,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
             incremental_runs=1,
             preseed_mib=64,
             preseed_runs=1,
+            drained=0,
+            noticed=0,
         )
     sizes: tuple[int, ...] = arguments.sizes
     large = tuple(size for size in sizes if size >= LARGE_MIB)
@@ -87,6 +89,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         incremental_runs=arguments.runs or 2,
         preseed_mib=middle,
         preseed_runs=arguments.runs or 2,
+        drained=24,
+        noticed=8,
     )
 
 

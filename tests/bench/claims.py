@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from tests.bench.records import (
     OURS,
+    Drained,
     Incremental,
     Memory,
     Moved,
+    Noticed,
     Preseed,
     Report,
     Works,
@@ -47,6 +49,10 @@ def claims(report: Report) -> list[Claim]:
         found.append(_preseed(report.preseed))
     if report.memory:
         found += _memory(report.memory)
+    if report.drain:
+        found += _drain(report.drain)
+    if report.notice:
+        found.append(_notice(report.notice))
     return found
 
 
@@ -110,6 +116,34 @@ def _preseed(found: Preseed) -> Claim:
         wanted="≤ 0.4",
         measured=f"{ratio:.2f}",
         holds=ratio <= 0.4,
+    )
+
+
+def _drain(found: Drained) -> Iterator[Claim]:
+    off = max(found.expected, found.took) / min(found.expected, found.took)
+    yield Claim(
+        what=f"drain of {found.containers} containers: the plan's seconds beside the real ones, "
+        "off by a factor of",
+        wanted="≤ 1.5",
+        measured=f"{off:.2f}",
+        holds=off <= 1.5,
+    )
+    ratio = found.took / found.script
+    yield Claim(
+        what=f"drain of {found.containers} containers: time over the script's, one after another",
+        wanted="≤ 0.33",
+        measured=f"{ratio:.2f}",
+        holds=ratio <= 1 / 3,
+    )
+
+
+def _notice(found: Noticed) -> Claim:
+    return Claim(
+        what=f"{found.notice} s of notice for {found.containers} containers of {found.mib} MiB: "
+        "the last archive stored after",
+        wanted=f"< {found.notice} s",
+        measured=f"{found.stored:.1f} s",
+        holds=found.stored < found.notice,
     )
 
 

@@ -118,6 +118,31 @@ class Memory(Record):
         return peaks[1] / peaks[0]
 
 
+class Drained(Record):
+    """A host of many containers (``mib`` in all), emptied; ``script`` moves one after another."""
+
+    containers: int
+    mib: int
+    expected: float
+    took: float
+    script: float
+
+
+class Noticed(Record):
+    """A host of containers of ``mib`` each that had so many seconds' ``notice``.
+
+    Seconds from the notice until the last archive was ``stored``, and until all were ``healthy``
+    elsewhere; how many ``kept`` their memory.
+    """
+
+    containers: int
+    mib: int
+    notice: int
+    stored: float
+    healthy: float
+    kept: int
+
+
 class Report(Record):
     """All sections that ran; ``skipped`` says why others did not."""
 
@@ -129,6 +154,8 @@ class Report(Record):
     incremental: Incremental | None = None
     preseed: Preseed | None = None
     memory: Memory | None = None
+    drain: Drained | None = None
+    notice: Noticed | None = None
     skipped: dict[str, str] = {}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench import codec, incremental, memory, transfer
+from tests.bench import codec, drain, incremental, memory, transfer
 from tests.bench.claims import SCRIPT
 from tests.bench.files import directory
 from tests.bench.link import held_to
@@ -27,7 +27,8 @@ from tests.lab import Lab, counter_context, lab
 from tests.services import cached_program
 
 HOSTS = ("a", "b")
-SECTIONS = ("transfer", "codec", "moves", "incremental", "preseed", "memory")
+SECTIONS = ("transfer", "codec", "moves", "incremental", "preseed", "memory", "drain")
+OWN_LAB = {"codec", "drain"}  # sections that need none, or another one
 WARM_UP_MIB = 16
 ENTRIES = 5
 LINK_MBIT = 200
@@ -46,13 +47,20 @@ class Plan:
     incremental_runs: int
     preseed_mib: int
     preseed_runs: int
+    drained: int  # containers; none: no drain
+    noticed: int
 
 
 def run(plan: Plan) -> Report:
     """Measure everything; return the report."""
     with ExitStack() as stack:
-        made = stack.enter_context(_prepared()) if plan.sections - {"codec"} else None
-        return Report.model_validate(_measured(plan, made, machine(made)))
+        made = stack.enter_context(_prepared()) if plan.sections - OWN_LAB else None
+        found = _measured(plan, made, machine(made))
+    if "drain" in plan.sections and plan.drained:
+        with drain.four_hosts() as (four, file), _mc(four):
+            found["drain"] = drain.measure(four, plan.drained)
+            found["notice"] = drain.notice(four, file, plan.noticed)
+    return Report.model_validate(found)
 
 
 def _measured(plan: Plan, made: Lab | None, where: Machine) -> dict[str, Any]:

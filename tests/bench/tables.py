@@ -10,10 +10,12 @@ from itertools import chain, zip_longest
 from tests.bench.claims import Claim, claims
 from tests.bench.records import (
     OURS,
+    Drained,
     Incremental,
     Memory,
     Move,
     Moved,
+    Noticed,
     Report,
     Works,
     median_downtime,
@@ -46,6 +48,10 @@ def tables(report: Report) -> Iterator[Table]:
         yield _moves(f"Moving {mib} MiB over links of {mbit} Mbit/s", report.preseed.moves)
     if report.memory:
         yield _memory(report.memory)
+    if report.drain:
+        yield _drain(report.drain)
+    if report.notice:
+        yield _notice(report.notice)
     if judged := claims(report):
         yield _promised(judged)
 
@@ -147,6 +153,30 @@ def _memory(memory: Memory) -> Table:
             )
             for size, roles in memory.sizes.items()
             for role, found in roles.items()
+        ],
+    )
+
+
+def _drain(found: Drained) -> Table:
+    return Table(
+        title=f"Emptying a host of {found.containers} containers, {found.mib} MiB in all",
+        columns=("", "s"),
+        rows=[
+            ("a drain, as its dry run expected", f"{found.expected:.1f}"),
+            ("a drain", f"{found.took:.1f}"),
+            ("the script, one after another", f"{found.script:.1f}"),
+        ],
+    )
+
+
+def _notice(found: Noticed) -> Table:
+    return Table(
+        title=f"{found.notice} s of notice for {found.containers} containers of {found.mib} MiB",
+        columns=("", ""),
+        rows=[
+            ("last archive stored, after s", f"{found.stored:.1f}"),
+            ("all healthy elsewhere, after s", f"{found.healthy:.1f}"),
+            ("kept their memory", f"{found.kept}"),
         ],
     )
 
