@@ -88,9 +88,8 @@ def test_the_next_five_times_are_shown_in_the_zone_and_the_runs(client: Client) 
     typed("schedule", "add", "nightly", *SUNDAY, "checkpoint", "web")
     run = client.schedules.run_now("nightly")
     shown = typed("schedule", "show", "nightly")
-    assert (
-        sum(line.startswith("Sun ") and " 03:00:00 +0" in line for line in shown.splitlines()) == 5
-    )
+    sundays = [line for line in shown.splitlines() if line.strip().startswith("Sun ")]
+    assert [" 03:00:00 +0" in line for line in sundays] == [True] * 5
     assert run.id in shown
     assert "asked" in shown
     record = records("schedule", "show", "nightly")
@@ -159,6 +158,11 @@ def test_one_that_is_not_there_is_named(command: str) -> None:
         (("x", "--every", "often", "retention"), "--every"),
         (("x", "--every", "1h", "--jitter", "1h", "retention"), "too long"),
         (("a b", "--every", "1h", "retention"), "no name"),
+        (("x", "--every", "1h", "dance"), "use: checkpoint WORKLOAD, retention, or drain HOST"),
+        (("x", "--every", "1h", "checkpoint"), "use: checkpoint"),
+        (("x", "--every", "1h", "drain", "a", "b"), "use: checkpoint"),
+        (("x", "--every", "1h", "drain", "a", "--host", "b"), "--host does not go with drain"),
+        (("x", "--every", "1h", "retention", "--deadline", "9s"), "--deadline does not go with"),
     ],
 )
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...], why: str) -> None:

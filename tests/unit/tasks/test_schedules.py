@@ -74,7 +74,7 @@ class TaskApp:
 class Installation:
     redis: FakeRedis
     records: Records
-    app: TaskApp = field(default_factory=lambda: TaskApp())
+    app: TaskApp = field(default_factory=TaskApp)
 
     @property
     def schedules(self) -> Schedules:
