@@ -15,9 +15,9 @@ from tasks.cron import CronExpression, parse_cron
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE = timedelta(minutes=1)
 LOOKED_AT = 40
-# an hour, half an hour (Lord Howe), at midnight (Cairo, Havana), southern (Santiago), none (UTC)
+# an hour, half an hour (Lord Howe), at midnight (Cairo, Havana), a minute later (St Johns, once)
 ZONES = (
-    *("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo"),
+    *("Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Africa/Cairo"),
     *("America/Havana", "America/Santiago", "Asia/Kathmandu", "UTC"),
 )
 
@@ -54,6 +54,33 @@ def test_a_time_that_clocks_skip_or_repeat_comes_once(
     text: str, since: datetime, found: list[str]
 ) -> None:
     assert coming(text, BERLIN, since, len(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("zone", "since", "found"),
+    [
+        (  # 02:00 becomes 02:30
+            "Australia/Lord_Howe",
+            datetime(2026, 10, 3, 14, 40, tzinfo=UTC),
+            ["04 01:15 +1030", "04 02:45 +1100", "04 03:15 +1100"],
+        ),
+        (  # 00:01 becomes 23:01 of the day before
+            "America/St_Johns",
+            datetime(2010, 11, 7, 1, 50, tzinfo=UTC),
+            [*("06 23:30 -0230", "07 00:00 -0230"), *("06 23:30 -0330", "07 00:00 -0330")],
+        ),
+    ],
+)
+def test_changes_of_another_kind(zone: str, since: datetime, found: list[str]) -> None:
+    text = "15 * * * *" if zone == "Australia/Lord_Howe" else "*/30 * * * *"
+    assert coming(text, ZoneInfo(zone), since, len(found)) == found
+    instants = [since]
+    for _ in found:
+        moment = parse_cron(text).after(instants[-1], ZoneInfo(zone))
+        assert moment is not None
+        assert parse_cron(text).latest(moment, ZoneInfo(zone)) == moment
+        instants.append(moment)
+    assert parse_cron(text).latest(instants[-1] - MINUTE, ZoneInfo(zone)) == instants[-2]
 
 
 @pytest.mark.parametrize("since", [SPRING, AUTUMN])
@@ -122,13 +149,13 @@ def near_a_change(draw: st.DrawFn) -> tuple[ZoneInfo, datetime]:
     """A zone, and a moment within two days of a change of its clocks, if it has any."""
     zone = ZoneInfo(draw(st.sampled_from(ZONES)))
     change = draw(st.sampled_from(changes(zone)))
-    return zone, change - timedelta(minutes=draw(st.integers(-120, 1440)))
+    return zone, change - timedelta(minutes=draw(st.integers(-120, 240)))
 
 
 @cache
 def changes(zone: ZoneInfo) -> list[datetime]:
-    """When a year's clocks are changed there, to the half hour; else some day."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+    """When the clocks are changed there in 2010, to the half hour; else some day."""
+    start = datetime(2010, 1, 1, tzinfo=UTC)
     halves = [start + n * 30 * MINUTE for n in range(366 * 48)]
     offsets = [half.astimezone(zone).utcoffset() for half in halves]
     found = [halves[n] for n in range(1, len(halves)) if offsets[n] != offsets[n - 1]]
