@@ -21,7 +21,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 def test_help_names_every_command(podferry: Run) -> None:
     done = podferry("--help")
     assert done.returncode == 0
-    for command in (c for c in app.registered_commands if not c.hidden):
+    for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__.replace("_", "-")
         assert command.hidden or f"  {name} " in done.stdout
