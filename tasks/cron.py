@@ -44,14 +44,17 @@ class CronExpression:
 
     def _nearest(self, moment: datetime, zone: ZoneInfo, step: timedelta) -> datetime | None:
         forward = step > timedelta()
-        # clocks are changed near midnight too: a match may lie in the day before or after its own
+
+        def beyond(day: date) -> list[datetime]:
+            return [m for m in self._on(day, zone) if (m > moment if forward else m <= moment)]
+
+        # clocks are changed at midnight too: a match may lie in the day before or after its own,
+        # and before one of the day before
         first = moment.astimezone(zone).date() - step
         for day in (first + number * step for number in range(HORIZON_DAYS)):
-            near = self._on(day, zone)
-            if near:
-                near |= self._on(day + step, zone)
-            found = [m for m in near if (m > moment if forward else m <= moment)]
+            found = beyond(day)
             if found:
+                found += beyond(day + step)
                 return min(found) if forward else max(found)
         return None
 

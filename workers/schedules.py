@@ -17,7 +17,7 @@ from tasks.actions import CheckpointAction, DrainAction, RetentionAction
 from tasks.drains.models import DrainOptions
 from tasks.drains.records import Drains
 from tasks.drains.requests import begin_drain, begin_homecoming
-from tasks.errors import InvalidRequestError, TasksError
+from tasks.errors import HostBusyError, HostOfflineError, InvalidRequestError, TasksError
 from tasks.locate import Locator
 from tasks.models import Increment, Model, OnDeadline, Options, now
 from tasks.queues import CONTROL_QUEUE, RETENTION
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0
 FOLLOW = timedelta(seconds=5)  # between two looks at what was begun
 RETENTION_LOST = timedelta(hours=1)
+HOME_PATIENCE = timedelta(days=1)
 log = structlog.get_logger()
 
 
@@ -120,7 +121,8 @@ def begin_scheduled_drain(scheduling: Scheduling, action: DrainAction, run: Run)
 def follow_scheduled_drain(scheduling: Scheduling, action: DrainAction, run: Run) -> Run:
     """Its result; before that, when it is time, bring home what has left.
 
-    Raises DrainNotFoundError, and what ``begin_homecoming`` raises.
+    A host that is offline or busy then is waited for, a day. Raises DrainNotFoundError, and what
+    else ``begin_homecoming`` raises.
     """
     away, home_id = scheduling.drains.get(run.id), f"{run.id}-home"
     if away.ended is None or away.result is None:
@@ -130,16 +132,21 @@ def follow_scheduled_drain(scheduling: Scheduling, action: DrainAction, run: Run
     if scheduling.drains.known(home_id):
         home = scheduling.drains.get(home_id)
         return run if home.result is None else run.over(f"{away.result}, home: {home.result}")
-    if now() < away.ended + action.bring_back_after:
-        return run.again(away.ended + action.bring_back_after)
-    begin_homecoming(
-        scheduling.drains,
-        scheduling.registry,
-        action.host,
-        scheduling.locator.fresh(),
-        DrainOptions(on_deadline=OnDeadline.ABORT),
-        drain_id=home_id,
-    )
+    begins = away.ended + action.bring_back_after
+    if now() < begins:
+        return run.again(begins)
+    try:
+        begin_homecoming(
+            scheduling.drains,
+            scheduling.registry,
+            action.host,
+            scheduling.locator.fresh(),
+            DrainOptions(on_deadline=OnDeadline.ABORT),
+            drain_id=home_id,
+        )
+    except (HostOfflineError, HostBusyError) as error:  # it may be starting up still
+        if now() > begins + HOME_PATIENCE:
+            return run.over(away.result, note=f"nothing was brought home: {error}")
     return run
 
 

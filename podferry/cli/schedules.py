@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
+from pydantic import TypeAdapter
 
 from podferry.cli.common import (
     Output,
@@ -20,7 +20,7 @@ from podferry.cli.common import (
     print_table,
 )
 from podferry.cli.parse import parse_age
-from tasks.actions import Action, CheckpointAction, Cron, DrainAction, RetentionAction
+from tasks.actions import Action, Cron, DrainAction
 from tasks.errors import InvalidRequestError
 from tasks.models import OnDeadline, now
 from tasks.schedule import Missed, Run, RunState, Schedule
@@ -35,38 +35,18 @@ group = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-add = typer.Typer(
-    help="Begin a schedule: its name, when, then what is done.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What was typed of a new schedule before its action."""
-
-    name: str
-    times: Cron | timedelta
-    missed: Missed
-    jitter: timedelta
-    output: Output
-    redis: str | None
-
-    def add(self, action: Action) -> None:
-        """Begin the schedule and show it."""
-        with open_client(self.redis) as client:
-            made = client.schedules.add(
-                self.name, action, self.times, missed=self.missed, jitter=self.jitter
-            )
-        _print(made, self.output)
-
-
-@add.callback()
-def request(
-    context: typer.Context,
-    name: Annotated[
-        str, typer.Option("--name", help="What the schedule is called.", show_default=False)
+@group.command()
+def add(
+    name: NameArgument,
+    action: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ACTION",
+            help="checkpoint WORKLOAD, retention, or drain HOST.",
+            show_default=False,
+        ),
     ],
     cron: Annotated[
         str,
@@ -79,77 +59,77 @@ def request(
         str, typer.Option("--every", metavar="TIME", help="A fixed time apart: 10m, 1h, 1d.")
     ] = "",
     missed: Annotated[
-        Missed,
-        typer.Option("--missed", help="What was missed while no control worker ran."),
+        Missed, typer.Option("--missed", help="What was missed while no control worker ran.")
     ] = Missed.SKIP,
     jitter: Annotated[
-        str,
-        typer.Option("--jitter", metavar="TIME", help="Begin up to so much later, such as 30s."),
+        str, typer.Option("--jitter", metavar="TIME", help="Begin up to so much later, as 30s.")
     ] = "",
-    output: OutputOption = Output.TABLE,
-    redis: RedisOption = None,
-) -> None:
-    """Begin a schedule: its name, when, then what is done."""
-    if bool(cron) == bool(every):
-        raise InvalidRequestError('say when: either --cron "0 3 * * sun" or --every 10m')
-    context.obj = Request(
-        name=name,
-        times=Cron(expression=cron, zone=tz)
-        if cron
-        else parse_age("--every", every) or timedelta(),
-        missed=missed,
-        jitter=parse_age("--jitter", jitter) or timedelta(),
-        output=output,
-        redis=redis,
-    )
-
-
-@add.command()
-def checkpoint(
-    context: typer.Context,
-    workload: Annotated[str, typer.Argument(help="Container, compose project or pod.")],
-    host: Annotated[str | None, typer.Option("--host", help="Only while it is there.")] = None,
-) -> None:
-    """Take an incremental checkpoint of a workload, wherever it runs."""
-    context.obj.add(CheckpointAction(workload=workload, host=host))
-
-
-@add.command()
-def retention(context: typer.Context) -> None:
-    """Prune the store by the control workers' settings."""
-    context.obj.add(RetentionAction())
-
-
-@add.command()
-def drain(
-    context: typer.Context,
-    host: Annotated[str, typer.Argument(help="The host.", show_default=False)],
+    host: Annotated[
+        str | None, typer.Option("--host", help="checkpoint: only while it is there.")
+    ] = None,
     deadline: Annotated[
-        str, typer.Option("--deadline", metavar="TIME", help="Time that it has, such as 90s.")
+        str, typer.Option("--deadline", metavar="TIME", help="drain: time that it has, as 90s.")
     ] = "",
     on_deadline: Annotated[
-        OnDeadline, typer.Option("--on-deadline", help="What becomes of what is too late.")
-    ] = OnDeadline.ABORT,
+        OnDeadline | None,
+        typer.Option("--on-deadline", help="drain: what becomes of what is too late."),
+    ] = None,
     bring_back_after: Annotated[
         str,
         typer.Option(
-            "--bring-back-after", metavar="TIME", help="Bring it all home so long after the end."
+            "--bring-back-after",
+            metavar="TIME",
+            help="drain: bring it all home so long after the end.",
         ),
     ] = "",
     max_parallel: Annotated[
-        int | None, typer.Option("--max-parallel", help="Moves at once.", min=1)
+        int | None, typer.Option("--max-parallel", help="drain: moves at once.", min=1)
     ] = None,
+    output: OutputOption = Output.TABLE,
+    redis: RedisOption = None,
 ) -> None:
-    """Empty a host; with --bring-back-after bring the same workloads home later."""
-    context.obj.add(
-        DrainAction(
-            host=host,
-            deadline=parse_age("--deadline", deadline),
-            on_deadline=on_deadline,
-            bring_back_after=parse_age("--bring-back-after", bring_back_after),
-            max_parallel=max_parallel,
+    """Begin a schedule: its name, when, and what is done."""
+    if bool(cron) == bool(every):
+        raise InvalidRequestError('say when: either --cron "0 3 * * sun" or --every 10m')
+    options = {
+        "host": host,
+        "deadline": parse_age("--deadline", deadline),
+        "on_deadline": on_deadline,
+        "bring_back_after": parse_age("--bring-back-after", bring_back_after),
+        "max_parallel": max_parallel,
+    }
+    done = parse_action(action, {k: value for k, value in options.items() if value is not None})
+    interval = parse_age("--every", every) or timedelta()
+    with open_client(redis) as client:
+        made = client.schedules.add(
+            name,
+            done,
+            Cron(expression=cron, zone=tz) if cron else interval,
+            missed=missed,
+            jitter=parse_age("--jitter", jitter) or timedelta(),
         )
-    )
+    _print(made, output)
+
+
+def parse_action(words: Sequence[str], options: Mapping[str, object]) -> Action:
+    """An action from its words, and the options that were given. Raises InvalidRequestError."""
+    match words:
+        case ["checkpoint", workload]:
+            fields, known = {"action": "checkpoint", "workload": workload}, {"host"}
+        case ["retention"]:
+            fields, known = {"action": "retention"}, set()
+        case ["drain", host]:
+            fields = {"action": "drain", "host": host}
+            known = DrainAction.model_fields.keys() - fields.keys()
+        case _:
+            raise InvalidRequestError(
+                f"{' '.join(words)!r} cannot be scheduled; "
+                "use: checkpoint WORKLOAD, retention, or drain HOST"
+            )
+    for option in options.keys() - known:
+        raise InvalidRequestError(f"--{option.replace('_', '-')} does not go with {words[0]}")
+    made: Action = TypeAdapter(Action).validate_python({**fields, **options})
+    return made
 
 
 @group.command()
@@ -264,5 +244,4 @@ def _newest(schedule: Schedule) -> tuple[str, str]:
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
-    group.add_typer(add, name="add")
     app.add_typer(group, name="schedule")

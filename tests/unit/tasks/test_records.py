@@ -229,3 +229,16 @@ def test_a_request_that_came_to_nothing_is_kept_for_an_hour(
     records.update(workflow.id, lambda w: end(w, outcome))
     assert records.payload(workflow.id) == b"secret"
     assert 0 < redis.ttl(f"podferry:payload:{workflow.id}") <= 3600
+
+
+def test_a_record_that_is_there_is_not_begun_anew(records: Records) -> None:
+    workflow = new_workflow(Kind.UP, "web", target="a")
+    records.create(workflow)
+    assert records.rung(wait_seconds=1) == workflow.id
+    ended = records.update(workflow.id, lambda w: end(w, Outcome.STARTED))
+    assert records.known(workflow.id)
+    records.create(workflow)
+    assert records.get(workflow.id) == ended
+    assert records.live() == []
+    assert records.holders(["web"]) == {}
+    assert not records.known("up-of-another-id")

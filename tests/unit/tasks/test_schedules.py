@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import pytest
 from fakeredis import FakeRedis
 
 from tasks import locate
-from tasks.actions import Action, CheckpointAction, DrainAction, Every
+from tasks.actions import Action, CheckpointAction, DrainAction, Every, RetentionAction
 from tasks.drains.models import Drain, DrainResult
 from tasks.drains.records import Drains
 from tasks.errors import InvalidRequestError, ScheduleNotFoundError
@@ -27,10 +28,12 @@ from tasks.models import (
     now,
 )
 from tasks.plans import end
+from tasks.queues import CONTROL_QUEUE, RETENTION
 from tasks.records import Records
 from tasks.registry import Registry
 from tasks.schedule import Missed, RunState, Schedule
 from tasks.schedules import Schedules
+from workers import schedules
 from workers.schedules import Scheduling, fire_due
 
 EVERY = timedelta(minutes=10)
@@ -39,9 +42,39 @@ WEB = CheckpointAction(workload="web")
 
 
 @dataclass
+class Task:
+    """What a result backend knows of a task."""
+
+    result: object = None
+
+    def successful(self) -> bool:
+        return isinstance(self.result, dict)
+
+    def ready(self) -> bool:
+        return self.result is not None
+
+
+@dataclass
+class TaskApp:
+    """Remembers the ids of what it was to send."""
+
+    task: Task = field(default_factory=Task)
+    sent: list[str] = field(default_factory=list)
+
+    def send_task(self, name: str, *, task_id: str, queue: str, expires: float) -> None:
+        assert (name, queue) == (RETENTION, CONTROL_QUEUE)
+        self.sent.append(task_id)
+
+    def AsyncResult(self, task_id: str) -> Task:  # noqa: N802 - as Celery names it
+        assert task_id in self.sent
+        return self.task
+
+
+@dataclass
 class Installation:
     redis: FakeRedis
     records: Records
+    app: TaskApp = field(default_factory=TaskApp)
 
     @property
     def schedules(self) -> Schedules:
@@ -73,7 +106,7 @@ class Installation:
     def fire(self) -> list[Workflow]:
         """Let what is due begin, or be looked at; return what is under way."""
         scheduling = Scheduling(
-            app=cast("Any", None),
+            app=cast("Any", self.app),
             records=self.records,
             registry=Registry(self.redis),
             drains=self.drains,
@@ -205,6 +238,78 @@ def test_what_was_ended_meanwhile_stays_so(installation: Installation) -> None:
     assert installation.schedules.all() == []
 
 
+def test_what_was_begun_already_is_not_begun_twice(installation: Installation) -> None:
+    installation.begin()
+    [workflow] = installation.fire()
+    asked = (
+        installation.only().runs[0].model_copy(update={"state": RunState.ASKED, "look_at": now()})
+    )
+    installation.records.update(workflow.id, lambda w: end(w, Outcome.CHECKPOINTED))
+    installation.schedules.change("web", lambda s: s.with_run(asked))
+    assert installation.fire() == []
+    assert [w.id for w in installation.records.recent()] == [workflow.id]
+    assert installation.only().runs[0].state is RunState.BEGUN
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome", "note"),
+    [({"removed": []}, "pruned", ""), (OSError("the store is away"), "failed", "store is away")],
+)
+def test_retention_is_a_task_with_the_id_of_its_run(
+    installation: Installation, result: object, outcome: str, note: str
+) -> None:
+    installation.begin(RetentionAction(), name="prune")
+    installation.fire()
+    [run] = installation.only().runs
+    assert installation.app.sent == [run.id]
+    installation.fire()
+    assert installation.only().runs[0].state is RunState.BEGUN
+
+    installation.app.task.result = result
+    installation.fire()
+    [run] = installation.only().runs
+    assert (run.outcome, installation.app.sent) == (outcome, [run.id])
+    assert note in run.note
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_from_its_turn(
+    installation: Installation,
+) -> None:
+    installation.redis.set("podferry:schedule:broken", "{")
+    installation.redis.zadd("podferry:schedules:waking", {"broken": 0})
+    begun = installation.begin()
+    scheduling = Scheduling(
+        app=cast("Any", installation.app),
+        records=installation.records,
+        registry=Registry(installation.redis),
+        drains=installation.drains,
+        deadline_seconds=60,
+    )
+    fire_due(scheduling, installation.schedules)
+    assert installation.schedules.get("web").next > begun.next
+    assert len(installation.records.live()) == 1
+
+
+def test_of_several_workers_at_once_one_begins_each_run(installation: Installation) -> None:
+    for turn in range(20):
+        installation.begin(name=f"web-{turn}")
+    barrier = threading.Barrier(4)
+    taken: list[str] = []
+
+    def worker() -> None:
+        barrier.wait()
+        for turn in range(20):
+            found = installation.schedules.take(f"web-{turn}", now())
+            taken.extend([found[0].name] if found else [])
+
+    workers = [threading.Thread(target=worker) for _ in range(4)]
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    assert sorted(taken) == sorted(f"web-{turn}" for turn in range(20))
+
+
 def test_a_name_is_taken_once(installation: Installation) -> None:
     begun = installation.begin(due=-SECOND)
     with pytest.raises(InvalidRequestError, match="podferry schedule rm web"):
@@ -264,6 +369,39 @@ def test_all_stays_away_until_it_is_time(installation: Installation) -> None:
     [run] = installation.only().runs
     assert run.look_at is not None
     assert run.look_at > now() + timedelta(hours=1)
+
+
+def test_the_way_back_waits_for_a_host_that_is_starting_up(
+    installation: Installation,
+) -> None:
+    action = DrainAction(host="a", bring_back_after=timedelta())
+    installation.begin(action, name="patch", due=SECOND)
+    installation.fire()
+    [away] = installation.drains.live()
+    ended(installation, away.id, DrainResult.DRAINED)
+    installation.redis.delete("podferry:alive:host.a")
+    installation.fire()
+    assert installation.only().runs[0].state is RunState.BEGUN
+
+    worker = WorkerInfo(id="host.a", host="a", version="1", pid=1, control=True)
+    Registry(installation.redis).beat(worker)
+    installation.fire()
+    [home] = installation.drains.live()
+    assert home.back
+
+
+def test_but_not_for_ever(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = DrainAction(host="a", bring_back_after=timedelta())
+    installation.begin(action, name="patch", due=SECOND)
+    installation.fire()
+    [away] = installation.drains.live()
+    ended(installation, away.id, DrainResult.DRAINED)
+    installation.redis.delete("podferry:alive:host.a")
+    monkeypatch.setattr(schedules, "HOME_PATIENCE", -SECOND)
+    installation.fire()
+    [run] = installation.only().runs
+    assert (run.state, run.outcome) == (RunState.ENDED, "drained")
+    assert "'a' is offline" in run.note
 
 
 def test_a_drain_of_a_host_that_is_offline_is_skipped(installation: Installation) -> None:
