@@ -111,7 +111,8 @@ class Driver:
             self._leave(drain)
 
     def _rates(self, drain: Drain) -> Rates:
-        return rates(self._records.recent(LEARN_FROM, host=drain.host, state=State.ENDED))
+        moves = self._records.recent(LEARN_FROM, host=drain.host, state=State.ENDED)
+        return rates(move for move in moves if move.source == drain.host)
 
     def _ended(self, drain: Drain) -> dict[str, Workflow]:
         """The workflows of its items that have ended, by id."""

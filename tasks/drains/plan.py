@@ -16,8 +16,8 @@ from tasks.drains.rates import Rates
 from tasks.models import OnDeadline
 from tasks.placement import Candidate, place, reserved
 
-# The part of the time that is planned with: what is begun in the last tenth would often be late.
-USED = 0.9
+# The part of the time that is planned with: what is begun in the last fifth would often be late.
+USED = 0.8
 NO_TIME = "no time for its memory: about {needed:.0f} s, {left:.0f} s are left for it"
 
 

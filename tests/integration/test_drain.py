@@ -138,7 +138,7 @@ def test_under_a_deadline_the_planned_ones_keep_their_memory_and_none_is_late(
     assert {item.method for item in whole.items} == {Method.LIVE}
     assert crowd.left("a") == 24, "a dry run touches nothing"
     before = crowd.states()
-    words = ("--deadline", f"{max(20, round(whole.estimate / 2))}s", "--max-parallel", "3")
+    words = ("--deadline", f"{max(5, round(whole.estimate * 0.6))}s", "--max-parallel", "3")
 
     drain = ended(four.run("drain", "a", *words, "-o", "json"), 3)
 

@@ -66,7 +66,7 @@ def test_without_a_deadline_all_go_live() -> None:
 
 def test_the_most_valuable_memory_is_saved_and_the_rest_goes_cold_with_the_reason() -> None:
     drain = drain_of(item(1, mib=256), item(2, mib=512), max_parallel=1)
-    planned = by_name(timed(drain, RATES, 12.5))
+    planned = by_name(timed(drain, RATES, 14.0))
     assert (planned["c2"].method, planned["c1"].method) == (Method.LIVE, Method.COLD)
     assert "no time for its memory" in planned["c1"].because
 
