@@ -291,7 +291,9 @@ def _workflow(drain: Drain, item: Item) -> Workflow:
     seconds = LONGEST_SECONDS
     unhurried = late is OnDeadline.CONTINUE or (late is OnDeadline.COLD and _is_cold(item))
     if drain.deadline is not None and not unhurried:
-        seconds = max(1.0, (drain.deadline - moment).total_seconds())
+        # what turns out to be too slow goes cold, or back and then cold, before the drain's end
+        spare = 2 * drain.cold_seconds if late is OnDeadline.COLD else 0.0
+        seconds = max(1.0, (drain.deadline - moment).total_seconds() - spare)
     if late is OnDeadline.COLD and not item.may_go_cold:
         late = OnDeadline.ABORT
     moves = _kind(item) is Kind.MIGRATE

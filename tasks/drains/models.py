@@ -121,6 +121,7 @@ class Drain(Model):
     items: tuple[Item, ...] = ()
     state: State = State.QUEUED
     cancel_requested: bool = False
+    cold_seconds: float = 0.0  # that a cold move is expected to take
     estimate: float = 0.0  # seconds that the whole was expected to take when it was first planned
     result: DrainResult | None = None
     reason: str = ""  # why the host was to be emptied

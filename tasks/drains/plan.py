@@ -51,7 +51,8 @@ def timed(drain: Drain, rates: Rates, left: float | None) -> Drain:
     busy = [i.seconds for i in drain.items if i.state is ItemState.BEGUN]
     if left is not None and drain.options.on_deadline is not OnDeadline.CONTINUE:
         waiting = _within(drain, waiting, busy, rates, left * USED)
-    return drain.with_items(_scheduled(ordered(waiting, drain.options.order), busy, lanes))
+    planned = _scheduled(ordered(waiting, drain.options.order), busy, lanes)
+    return drain.with_items(planned).model_copy(update={"cold_seconds": rates.cold})
 
 
 def ordered(items: Iterable[Item], order: Order) -> list[Item]:

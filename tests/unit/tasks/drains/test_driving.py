@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from fakeredis import FakeRedis
@@ -12,6 +13,7 @@ from tasks import control, locate
 from tasks.context import Context
 from tasks.drains.driving import Driver
 from tasks.drains.models import Drain, DrainOptions, DrainResult, Item, ItemState, Method
+from tasks.drains.rates import COLD_SECONDS
 from tasks.drains.records import Drains
 from tasks.drains.requests import begin_drain, begin_homecoming, cancel_drain
 from tasks.errors import (
@@ -357,7 +359,8 @@ def test_the_deadline_is_every_workflows(fleet: Fleet) -> None:
     fleet.driver.drive(drain.id)
     (workflow,) = fleet.under_way()
     assert drain.deadline is not None
-    assert abs((workflow.deadline - drain.deadline).total_seconds()) < 1
+    spare = drain.deadline - workflow.deadline
+    assert timedelta(seconds=2 * COLD_SECONDS - 1) < spare < timedelta(seconds=2 * COLD_SECONDS + 1)
     assert workflow.options == Options(on_deadline=OnDeadline.COLD)
     assert workflow.need is not None
 
