@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 
 from tasks.drains.models import Drain, Item, ItemState, Method, Order
-from tasks.drains.rates import Rates
+from tasks.drains.rates import Rates, crowded
 from tasks.models import OnDeadline
 from tasks.placement import Candidate, place, reserved
 
@@ -71,13 +71,18 @@ def _within(
     """As many live as leave in time, the most valuable ones; the others go cold, if they may."""
     abort = drain.options.on_deadline is OnDeadline.ABORT
     lanes = drain.options.max_parallel
-    chosen = {i.workload: i if abort else _cold(i, rates) for i in waiting}
+    chosen = {i.workload: i if abort else _cold(i, rates, lanes) for i in waiting}
     for item in sorted(waiting, key=lambda i: (-i.priority, *_key(i, drain.options.order))):
         if item.method is not Method.LIVE or abort:
             continue
         tried = {**chosen, item.workload: item}
-        plan = _scheduled(ordered(tried.values(), drain.options.order), busy, lanes)
-        if not item.may_go_cold or makespan(plan) <= left:
+        before, after = (
+            makespan(_scheduled(ordered(plan.values(), drain.options.order), busy, lanes))
+            for plan in (chosen, tried)
+        )
+        # where even cold starts are late, what makes nothing later and is quick keeps its memory
+        quick = after <= before and item.seconds <= left - 2 * rates.cold
+        if not item.may_go_cold or after <= left or quick:
             chosen = tried
         else:
             because = NO_TIME.format(needed=item.seconds, left=left)
@@ -107,14 +112,18 @@ def _with_seconds(item: Item, rates: Rates, lanes: int) -> Item:
     if item.method is Method.COLD and item.may_go_live:
         item = item.changed(method=Method.LIVE, because="")
     live = item.method is Method.LIVE
-    seconds = rates.live(item.memory_bytes, parallel=lanes) if live else rates.cold
+    seconds = rates.live(item.memory_bytes, parallel=lanes) if live else _cold_seconds(rates, lanes)
     return item.changed(seconds=seconds)
 
 
-def _cold(item: Item, rates: Rates) -> Item:
+def _cold(item: Item, rates: Rates, lanes: int) -> Item:
     if item.method is not Method.LIVE or not item.may_go_cold:
         return item
-    return item.changed(method=Method.COLD, seconds=rates.cold)
+    return item.changed(method=Method.COLD, seconds=_cold_seconds(rates, lanes))
+
+
+def _cold_seconds(rates: Rates, lanes: int) -> float:
+    return rates.cold * crowded(lanes)
 
 
 def _late(item: Item) -> bool:

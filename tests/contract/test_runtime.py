@@ -605,7 +605,8 @@ def cold_archive(subject: Subject, container: str, spec: ColdSpec | None = None)
 
 def parts_of(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        members = ((member.name, opened.extractfile(member)) for member in opened)
+        files = (member for member in opened if member.isfile())
+        members = ((member.name, opened.extractfile(member)) for member in files)
         return {name: content.read() for name, content in members if content}
 
 
