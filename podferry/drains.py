@@ -156,7 +156,7 @@ def _checked(item: Item, ask: Ask) -> Item:
         Kind.PREFLIGHT,
         item.workload,
         group=item.group,
-        members=item.containers if item.group else (),
+        members=item.containers,
         source=item.source,
         target=item.target,
         deadline_seconds=CHECK_SECONDS,

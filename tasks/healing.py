@@ -306,7 +306,7 @@ def _workflow(host: str, item: Healing, deadline_seconds: float, *, fresh: bool)
         Kind.RESTORE,
         item.workload,
         group=item.group,
-        members=item.containers if item.group else (),
+        members=item.containers,
         source=host,
         target=item.target,
         options=Options(heal=True, cold=item.cold, fresh=fresh, ignore_static_ip=item.new_address),

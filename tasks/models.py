@@ -341,14 +341,14 @@ def new_workflow(
     deadline_seconds: float = 3600.0,
     checkpoint_id: str = "",
 ) -> Workflow:
-    """A record for a new request, with an id that sorts by time."""
+    """A record for a new request, with an id that sorts by time; only a group has members."""
     moment = now()
     return Workflow(
         id=f"{kind}-{moment:%Y%m%d%H%M%S}-{secrets.token_hex(3)}",
         kind=kind,
         workload=workload,
         group=group,
-        members=members,
+        members=members if group else (),
         source=source,
         target=target,
         options=options or Options(),

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 LEARN_FROM = 50  # moves that left the host before
 LONGEST_SECONDS = 3600.0  # of one workload, where the drain has no deadline
-KINDS = {Method.STOP: Kind.STOP}
 log = structlog.get_logger()
 
 
@@ -282,7 +281,7 @@ def _workflow_id(drain: Drain, item: Item, tries: int) -> str:
 
 
 def _kind(item: Item) -> Kind:
-    return KINDS.get(item.method, Kind.MIGRATE)
+    return Kind.STOP if item.method is Method.STOP else Kind.MIGRATE
 
 
 def _workflow(drain: Drain, item: Item) -> Workflow:
@@ -301,7 +300,7 @@ def _workflow(drain: Drain, item: Item) -> Workflow:
         _kind(item),
         item.workload,
         group=item.group,
-        members=item.containers if item.group else (),
+        members=item.containers,
         source=item.source,
         target=item.target,
         options=Options(on_deadline=late, cold=item.method is Method.COLD),

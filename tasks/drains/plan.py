@@ -49,7 +49,7 @@ def timed(drain: Drain, rates: Rates, left: float | None) -> Drain:
     lanes = drain.options.max_parallel
     waiting = [_with_seconds(i, rates, lanes) for i in drain.items if _goes(i)]
     busy = [i.seconds for i in drain.items if i.state is ItemState.BEGUN]
-    if left is not None and drain.options.on_deadline is not OnDeadline.CONTINUE:
+    if left is not None and drain.options.on_deadline is OnDeadline.COLD:
         waiting = _within(drain, waiting, busy, rates, left * USED)
     planned = _scheduled(ordered(waiting, drain.options.order), busy, lanes)
     return drain.with_items(planned).model_copy(update={"cold_seconds": rates.cold})
@@ -69,21 +69,22 @@ def _within(
     drain: Drain, waiting: Sequence[Item], busy: Sequence[float], rates: Rates, left: float
 ) -> list[Item]:
     """As many live as leave in time, the most valuable ones; the others go cold, if they may."""
-    abort = drain.options.on_deadline is OnDeadline.ABORT
-    lanes = drain.options.max_parallel
-    chosen = {i.workload: i if abort else _cold(i, rates, lanes) for i in waiting}
-    for item in sorted(waiting, key=lambda i: (-i.priority, *_key(i, drain.options.order))):
-        if item.method is not Method.LIVE or abort:
+    lanes, order = drain.options.max_parallel, drain.options.order
+
+    def ends(plan: dict[str, Item]) -> float:
+        return makespan(_scheduled(ordered(plan.values(), order), busy, lanes))
+
+    chosen = {i.workload: _cold(i, rates, lanes) for i in waiting}
+    before = ends(chosen)
+    for item in sorted(waiting, key=lambda i: (-i.priority, *_key(i, order))):
+        if item.method is not Method.LIVE:
             continue
         tried = {**chosen, item.workload: item}
-        before, after = (
-            makespan(_scheduled(ordered(plan.values(), drain.options.order), busy, lanes))
-            for plan in (chosen, tried)
-        )
+        after = ends(tried)
         # where even cold starts are late, what makes nothing later and is quick keeps its memory
         quick = after <= before and item.seconds <= left - 2 * rates.cold
         if not item.may_go_cold or after <= left or quick:
-            chosen = tried
+            chosen, before = tried, after
         else:
             because = NO_TIME.format(needed=item.seconds, left=left)
             chosen[item.workload] = chosen[item.workload].changed(because=because)
