@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -12,6 +13,9 @@ from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from tasks.errors import BrokerUnavailableError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
 
 CONNECT_SECONDS = 5
 REPLY_SECONDS = 30
@@ -53,3 +57,8 @@ def broker_errors(url: str) -> Iterator[None]:
         raise BrokerUnavailableError(safe_url(url), "wrong user or password") from error
     except (ConnectionError, TimeoutError) as error:
         raise BrokerUnavailableError(safe_url(url), str(error) or type(error).__name__) from error
+
+
+def watch(pipe: Pipeline, key: str) -> None:
+    """Have a transaction fail if somebody changes a key before it ends (compare-and-set)."""
+    pipe.watch(key)  # type: ignore[no-untyped-call] # the client library leaves it untyped

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import AwareDatetime, Field
 from redis.exceptions import WatchError
 
+from tasks.broker import watch
 from tasks.models import Model, Parts, now
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Evictions:
         place = f"{EVICTIONS}{host}"
         with self._redis.pipeline() as pipe:
             while True:
-                pipe.watch(place)  # type: ignore[no-untyped-call] # as in tasks.records
+                watch(pipe, place)
                 value = cast("bytes | None", pipe.hget(place, seen.key))
                 if value is None or Eviction.model_validate_json(value) != seen:
                     return False

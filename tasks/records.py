@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import WatchError
 
+from tasks.broker import watch
 from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
 from tasks.evictions import Evictions
 from tasks.lists import RECENT, cut, enter, host_list, lists_of, workload_list
@@ -63,7 +64,7 @@ class Records:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, _key(workflow.id))
+                watch(pipe, _key(workflow.id))
                 if pipe.exists(_key(workflow.id)):
                     return
                 _require_free(workflow, _holders(pipe, workflow))
@@ -105,7 +106,7 @@ class Records:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, _key(workflow_id))
+                watch(pipe, _key(workflow_id))
                 old = _parse(workflow_id, cast("bytes | None", pipe.get(_key(workflow_id))))
                 new = change(old)
                 if new == old:
@@ -227,15 +228,11 @@ class Records:
         cut(pipe, ended, self._keep)
 
 
-def _watch(pipe: Pipeline, key: str) -> None:
-    pipe.watch(key)  # type: ignore[no-untyped-call] # the client library leaves it untyped
-
-
 def _holders(pipe: Pipeline, workflow: Workflow) -> dict[str, str]:
     """Who has each of its containers; watched, so that a change of hands is noticed."""
     keys = _lock_keys(workflow)
     for key in keys:
-        _watch(pipe, key)
+        watch(pipe, key)
     found = cast("list[bytes | None]", pipe.mget(keys))
     return {key: (value or b"").decode() for key, value in zip(keys, found, strict=True)}
 

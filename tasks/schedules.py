@@ -12,6 +12,7 @@ from redis.exceptions import WatchError
 
 from storage import new_checkpoint_id
 from tasks.actions import CheckpointAction, Every
+from tasks.broker import watch
 from tasks.errors import InvalidRequestError, ScheduleNotFoundError
 from tasks.models import Kind, Options, Workflow, new_workflow, now
 from tasks.schedule import Missed, Run, RunState, Schedule
@@ -77,7 +78,7 @@ class Schedules:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, name)
+                watch(pipe, SCHEDULE + name)
                 old = _parse(name, cast("bytes | None", pipe.get(SCHEDULE + name)))
                 new = change(old)
                 if new == old:
@@ -134,7 +135,7 @@ class Schedules:
     def _put(self, schedule: Schedule, *, new: bool = False) -> bool:
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, schedule.name)
+                watch(pipe, SCHEDULE + schedule.name)
                 if new and pipe.exists(SCHEDULE + schedule.name):
                     return False
                 pipe.multi()
@@ -177,10 +178,6 @@ def _adopted(value: bytes) -> Schedule:
 
 def _score(schedule: Schedule) -> float:
     return schedule.wakes.timestamp() if schedule.wakes else math.inf
-
-
-def _watch(pipe: Pipeline, name: str) -> None:
-    pipe.watch(SCHEDULE + name)  # type: ignore[no-untyped-call] # as in tasks.records
 
 
 def _write(pipe: Pipeline, schedule: Schedule) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import WatchError
 
+from tasks.broker import watch
 from tasks.drains.models import Drain
 from tasks.errors import DrainNotFoundError, HostBusyError
 from tasks.models import State, now
@@ -15,7 +16,6 @@ from tasks.records import BELL, KEEP_RECORDS
 
 if TYPE_CHECKING:
     from redis import Redis
-    from redis.client import Pipeline
 
 LIVE = "podferry:drains:live"  # ids by host
 RECENT = "podferry:drains"
@@ -39,7 +39,7 @@ class Drains:
         """Write a new record and ring. Raises HostBusyError when the host has a live one."""
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, LIVE)
+                watch(pipe, LIVE)
                 holder = cast("bytes | None", pipe.hget(LIVE, drain.host))
                 if holder is not None:
                     raise HostBusyError(drain.host, holder.decode())
@@ -70,7 +70,7 @@ class Drains:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                _watch(pipe, _key(drain_id))
+                watch(pipe, _key(drain_id))
                 old = _parse(drain_id, cast("bytes | None", pipe.get(_key(drain_id))))
                 new = change(old)
                 if new == old:
@@ -107,10 +107,6 @@ class Drains:
     def _read(self, ids: list[str]) -> list[Drain]:
         values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
         return [Drain.model_validate_json(value) for value in values if value is not None]
-
-
-def _watch(pipe: Pipeline, key: str) -> None:
-    pipe.watch(key)  # type: ignore[no-untyped-call] # as in tasks.records
 
 
 def _key(drain_id: str) -> str:
