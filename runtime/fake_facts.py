@@ -46,7 +46,7 @@ class FakeFacts(FakeState):
         """Say what ``host`` is, and whether checkpoints are supported."""
         return self.host.model_copy(update={"checkpoint_reason": self.checkpoint_reason})
 
-    def room(self) -> Room:
+    def room(self, host: HostFacts) -> Room:
         """Say what ``host`` has left."""
         return Room(
             memory_bytes=self.host.memory_free_bytes, disk_bytes=self.host.disk_free_bytes, load=0.0

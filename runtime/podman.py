@@ -36,7 +36,6 @@ from runtime.podman_cold import PodmanCold
 from runtime.podman_defaults import EngineDefaults, probe_body
 from runtime.podman_pods import PodmanPods
 from runtime.podman_requests import build_params, podman_body, restore_params
-from runtime.preflight import machine
 from runtime.preflight.facts import (
     Canary,
     ContainerFacts,
@@ -45,7 +44,13 @@ from runtime.preflight.facts import (
     Room,
     TargetFacts,
 )
-from runtime.preflight.gathering import gather_container, gather_host, gather_target
+from runtime.preflight.gathering import (
+    gather_container,
+    gather_host,
+    gather_memory,
+    gather_room,
+    gather_target,
+)
 from runtime.protocols import CheckpointStream, OnLog, OnStep, ignore_step
 from runtime.restoring import restore_error
 from runtime.specs import (
@@ -330,18 +335,13 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         reason = self._checkpoint_unsupported()
         return gather_host(self._libpod).model_copy(update={"checkpoint_reason": reason})
 
-    def room(self) -> Room:
+    def room(self, host: HostFacts) -> Room:
         """Tell what this host has left; see CheckpointRuntime."""
-        facts = gather_host(self._libpod)
-        return Room(
-            memory_bytes=facts.memory_free_bytes,
-            disk_bytes=facts.disk_free_bytes,
-            load=machine.load(),
-        )
+        return gather_room(self.socket, host)
 
     def memory_used(self) -> dict[str, int]:
         """Tell how much memory each container has; see CheckpointRuntime."""
-        return machine.memory_of_containers()
+        return gather_memory(self._libpod)
 
     def container_facts(self, container: str) -> ContainerFacts:
         """Tell what a move must know of a container here; see CheckpointRuntime."""

@@ -342,8 +342,8 @@ class CheckpointRuntime(Runtime, Protocol):
     def host_facts(self) -> HostFacts:
         """Tell what a move must know of this host; its canary is left out."""
 
-    def room(self) -> Room:
-        """Tell what this host has left now."""
+    def room(self, host: HostFacts) -> Room:
+        """Tell what this host, as ``host_facts`` found it, has left now; cheap, and never waits."""
 
     def memory_used(self) -> dict[str, int]:
         """Resident bytes of each running container's processes, by its id; those that are seen."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from runtime import RunSpec
 from storage import (
@@ -39,7 +39,7 @@ from tasks.models import (
     new_workflow,
 )
 from tasks.placement import Candidate, place, reserved
-from tasks.placing import Placer
+from tasks.placing import Placer, need_of
 
 if TYPE_CHECKING:
     from tasks.records import Records
@@ -69,6 +69,7 @@ class Healing(Model):
     checkpoint_id: str = ""
     taken: AwareDatetime | None = None  # when that checkpoint was taken
     cold: bool = False  # that checkpoint has no memory
+    need: Need = Field(default=Need(), exclude=True)  # what it asks of its new host
     new_address: bool = False  # it asked for no address: any will do
     target: HostName | None = None
     state: HealState = HealState.PLANNED
@@ -123,7 +124,7 @@ class Healer:
             for item in self._candidates(lost, ran):
                 reason = self._unfit(item, others, stopped, earlier, again=again)
                 found.append(item.refused(reason) if reason else _safe(item, others))
-        return placed(host, found, Placer(self._records, self._registry).candidates())
+        return placed(found, Placer(self._records, self._registry).candidates())
 
     def begin(
         self,
@@ -247,19 +248,16 @@ class _Begun:
             )
 
 
-def placed(
-    host: str, plan: Iterable[Healing], candidates: Sequence[Candidate]
-) -> tuple[Healing, ...]:
+def placed(plan: Iterable[Healing], candidates: Sequence[Candidate]) -> tuple[Healing, ...]:
     """Give those of a dead host that can be healed another one each, as placement chooses."""
     found = []
     for item in plan:
         if item.state is HealState.PLANNED:
-            need = Need(source=host, names=item.containers)
-            placement = place(need, candidates)
+            placement = place(item.need, candidates)
             if placement.host is None:
                 item = item.refused(placement.why_not)
             else:
-                candidates = reserved(candidates, placement.host, need)
+                candidates = reserved(candidates, placement.host, item.need)
                 item = item.model_copy(update={"target": placement.host})
         found.append(item)
     return tuple(found)
@@ -280,7 +278,7 @@ def _candidate(
     cold: bool = False,
 ) -> Healing:
     old = [line for line in ran.containers if line.name in names]
-    return Healing(
+    item = Healing(
         workload=workload,
         group=kind,
         containers=tuple(names),
@@ -290,6 +288,11 @@ def _candidate(
         cold=cold,
         new_address=isinstance(found, CheckpointManifest) and _any_address(found),
     )
+    try:
+        need = need_of(old, source=ran.host)
+    except InvalidRequestError as error:  # a label that cannot be read
+        return item.refused(str(error))
+    return item.model_copy(update={"need": need.model_copy(update={"names": item.containers})})
 
 
 def _any_address(manifest: CheckpointManifest) -> bool:
@@ -310,6 +313,7 @@ def _workflow(host: str, item: Healing, deadline_seconds: float, *, fresh: bool)
         source=host,
         target=item.target,
         options=Options(heal=True, cold=item.cold, fresh=fresh, ignore_static_ip=item.new_address),
+        need=item.need,
         deadline_seconds=deadline_seconds,
         checkpoint_id=item.checkpoint_id,
     )

@@ -25,7 +25,7 @@ from tasks.models import (
     Unit,
     Workflow,
 )
-from tasks.plans import Steps, arrived, back_by, why
+from tasks.plans import Steps, arrived, back_by, first_plan, why
 
 # What may be gone at the next try, by the names that records keep.
 PASSING = frozenset(
@@ -130,7 +130,7 @@ def after_failure(
         rungs = _heal_rungs(workflow, failed, online, others)
         return next(rungs, _not_healed(workflow))
     if workflow.kind not in STOPPING or not workflow.source_stopped:
-        return _before_the_stop(workflow)
+        return _before_the_stop(workflow, failed, others)
     if failed.unit in {Unit.RESUME, Unit.DISCARD}:
         return End(
             outcome=Outcome.FAILED,
@@ -138,6 +138,13 @@ def after_failure(
             next_command=f"podferry resume {workflow.id}",
         )
     return next(_rungs(workflow, failed, ladder_of(workflow, default), online, others))
+
+
+def may_go_elsewhere(workflow: Workflow) -> bool:
+    """Whether what follows a failure of it may be a host that it was not on its way to."""
+    if workflow.kind is Kind.MIGRATE:
+        return workflow.source_stopped or workflow.options.anywhere
+    return workflow.options.heal
 
 
 def resume_steps(workflow: Workflow, online: Collection[str]) -> Steps:
@@ -164,17 +171,29 @@ def _again(workflow: Workflow, failed: Step) -> Next | None:
     return Next(steps=steps, tries=tries)
 
 
-def _before_the_stop(workflow: Workflow) -> End:
+def _before_the_stop(workflow: Workflow, failed: Step, others: Sequence[str]) -> Next | End:
+    """The end, unless placement chose the target that refused, and may choose another one."""
     reason = why(workflow)
     if workflow.cancel_requested:
         return End(outcome=Outcome.CANCELLED, reason=reason)
-    if workflow.kind is Kind.MIGRATE:
-        return End(
-            outcome=Outcome.UNTOUCHED,
-            reason=reason,
-            next_command=move_command(workflow, workflow.target or ""),
-        )
-    return End(outcome=Outcome.FAILED, reason=reason)
+    if workflow.kind is not Kind.MIGRATE:
+        return End(outcome=Outcome.FAILED, reason=reason)
+    anywhere = workflow.options.anywhere
+    if anywhere and failed.host == workflow.target and not _late(failed):
+        for host in _untried(workflow, others):
+            steps = first_plan(workflow.model_copy(update={"target": host}))
+            return Next(steps=steps, target=host)
+    command = move_command(workflow, "" if anywhere else workflow.target or "")
+    return End(outcome=Outcome.UNTOUCHED, reason=reason, next_command=command)
+
+
+def _late(failed: Step) -> bool:
+    return failed.error is not None and failed.error.type == DeadlineError.__name__
+
+
+def _untried(workflow: Workflow, others: Sequence[str]) -> list[str]:
+    tried = {step.host for step in workflow.steps if step.unit in CHOOSES_TARGET}
+    return [host for host in others if host not in tried | {workflow.source}]
 
 
 def move_command(workflow: Workflow, target: str) -> str:
@@ -192,7 +211,7 @@ def _rungs(
     others: Sequence[str],
 ) -> Iterator[Next]:
     """The rungs that are left, in their order; the last is always there."""
-    late = failed.error is not None and failed.error.type == DeadlineError.__name__
+    late = _late(failed)
     if late and workflow.options.on_deadline is OnDeadline.COLD:
         ladder = () if _stays_live(workflow) else (Fallback.COLD,)
     elif late or workflow.cancel_requested or workflow.done(Unit.CHECKPOINT) is None:
@@ -207,8 +226,7 @@ def _rungs(
 
 def _elsewhere(workflow: Workflow, online: Sequence[str], others: Sequence[str]) -> Iterator[Next]:
     source = workflow.source or ""
-    tried = {step.host for step in workflow.steps if step.unit in CHOOSES_TARGET}
-    for host in (host for host in others if host not in tried | {source}):
+    for host in _untried(workflow, others):
         steps: Steps = (
             *_cleaned(workflow, host, online),
             (Unit.PREFLIGHT, host),
@@ -235,10 +253,9 @@ def _heal_rungs(
     workflow: Workflow, failed: Step, online: Sequence[str], others: Sequence[str]
 ) -> Iterator[Next]:
     """Of a workload whose host is dead: another host, then cold, then at least no copy is left."""
-    late = failed.error is not None and failed.error.type == DeadlineError.__name__
     if failed.unit is Unit.DISCARD:
         return
-    if not (late or workflow.cancel_requested):
+    if not (_late(failed) or workflow.cancel_requested):
         if failed.unit is not Unit.UP or workflow.options.cold:
             yield from _restored_elsewhere(workflow, online, others)
         yield from _healed_cold(workflow, online)

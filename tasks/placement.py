@@ -49,6 +49,12 @@ class Candidate:
         )
 
     @property
+    def known_facts(self) -> HostFacts | None:
+        """Its facts with its name and its canary, which the engine cannot tell."""
+        named = {"host": self.host, "canary": self.canary}
+        return self.facts.model_copy(update=named) if self.facts else None
+
+    @property
     def memory_left_bytes(self) -> int | None:
         """Free memory that nothing on its way will take; None: not known."""
         return _left(self.memory_free_bytes, self.reserved_memory_bytes)
@@ -106,7 +112,7 @@ def place(need: Need, candidates: Sequence[Candidate]) -> Placement:
     containers of the workload's spread groups, then the fewest moves under way to it, then the
     largest part of its memory left, then the fewest running containers, then the first name.
     """
-    source = next((c.facts for c in candidates if c.host == need.source), None)
+    source = next((c.known_facts for c in candidates if c.host == need.source), None)
     verdicts = (_judge(need, source, candidate) for candidate in candidates)
     return Placement(verdicts=tuple(sorted(verdicts, key=_rank)))
 
@@ -136,7 +142,9 @@ def _judge(need: Need, source: HostFacts | None, candidate: Candidate) -> Verdic
 
 def _gone(need: Need, candidate: Candidate) -> Iterator[str]:
     """What makes any other word about it needless."""
-    if candidate.host == need.source:
+    if candidate.state is HostState.OFFLINE:
+        yield candidate.state
+    elif candidate.host == need.source:
         yield "it is there now"
     elif candidate.state is not HostState.ACTIVE:
         yield candidate.state
@@ -159,9 +167,8 @@ def _against(need: Need, source: HostFacts | None, candidate: Candidate) -> Iter
 
 def _machine(source: HostFacts | None, candidate: Candidate) -> Iterator[str]:
     """What ``preflight`` would refuse of the machine, whatever the container."""
-    if candidate.facts is not None:
-        update = {"host": candidate.host, "canary": candidate.canary}
-        facts = candidate.facts.model_copy(update=update)
+    facts = candidate.known_facts
+    if facts is not None:
         for finding in blockers(machine_findings(source, facts)):
             yield finding.message
 

@@ -174,9 +174,14 @@ def drive(context: Context, drain_id: str) -> None:
 
 
 def _turn(workflow: Workflow, found: Due) -> str:
-    """The name of what is due; of two steps that run side by side, each may fail."""
+    """The name of what is due.
+
+    Of two steps that run side by side, each may fail; what is parked is looked at again and again.
+    """
     step = f":{found.index}" if isinstance(found, Fail) else ""
-    return f"{workflow.id}:{workflow.epoch}:{type(found).__name__}{step}"
+    parked = workflow.not_before if isinstance(found, Start) else None
+    again = f":{parked.timestamp():.0f}" if parked else ""
+    return f"{workflow.id}:{workflow.epoch}:{type(found).__name__}{step}{again}"
 
 
 def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:

@@ -29,6 +29,7 @@ PAGE = 50
 WORKLOAD = "podferry:workload:"
 LIVE = "podferry:live"
 BELL = "podferry:bell"
+PLACED = "podferry:placed"
 UNDONE = frozenset({Outcome.FAILED, Outcome.CANCELLED})
 
 Change = Callable[[Workflow], Workflow]
@@ -41,7 +42,8 @@ class Records:
     workflow of a container), ``podferry:live`` (ids of those that have not ended),
     ``podferry:bell`` (ids that a control worker is to look at now), ``podferry:workflows`` (ids by
     time), ``podferry:workflows:workload:NAME`` and ``podferry:workflows:host:NAME`` (those that
-    concern a container, a group or a host), ``podferry:events:ID`` (its log),
+    concern a container, a group or a host), ``podferry:placed`` (how often a workflow was given a
+    target: who gives one asks whether another was meanwhile), ``podferry:events:ID`` (its log),
     ``podferry:payload:ID`` (what a step needs and the record must not hold).
 
     A record and its log expire when the workflow has been over for as long as ``keep``; whoever
@@ -74,6 +76,8 @@ class Records:
                 pipe.sadd(LIVE, workflow.id)
                 pipe.rpush(BELL, workflow.id)
                 enter(pipe, workflow, lists_of(workflow))
+                if workflow.target:
+                    pipe.incr(PLACED)
                 if payload is not None:
                     pipe.set(_payload_key(workflow.id), payload)
                 try:
@@ -97,20 +101,29 @@ class Records:
             raise WorkflowNotFoundError(workflow_id)
         return payload
 
-    def update(self, workflow_id: str, change: Change, *, ring: bool = False) -> Workflow:
+    def update(
+        self, workflow_id: str, change: Change, *, ring: bool = False, placing: bool = False
+    ) -> Workflow:
         """Replace a record by ``change`` of it, atomically; return the new one.
 
         ``change`` may run several times and may raise to leave the record as it is. The change
         that ends a workflow frees its containers; one that reopens it takes them again, or
-        raises WorkloadBusyError. With ``ring`` a control worker looks at it at once.
+        raises WorkloadBusyError. With ``ring`` a control worker looks at it at once. With
+        ``placing``, ``change`` runs again if another workflow was given a target meanwhile: no two
+        of them see the same room.
         """
         with self._redis.pipeline() as pipe:
             while True:
                 watch(pipe, _key(workflow_id))
+                placed = pipe.get(PLACED) if placing else None
                 old = _parse(workflow_id, cast("bytes | None", pipe.get(_key(workflow_id))))
                 new = change(old)
                 if new == old:
                     return old
+                if placing and new.target != old.target:
+                    watch(pipe, PLACED)
+                    if pipe.get(PLACED) != placed:
+                        continue
                 ends = new.state is State.ENDED
                 holders = _holders(pipe, new)
                 if not ends:
@@ -127,6 +140,8 @@ class Records:
                 if ring:
                     pipe.rpush(BELL, new.id)
                 enter(pipe, new, lists_of(new) - lists_of(old))
+                if new.target != old.target:
+                    pipe.incr(PLACED)
                 if ends:
                     self._let_go(pipe, new, held)
                     if new.drain:

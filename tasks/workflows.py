@@ -12,7 +12,7 @@ from celery import chain, signature
 
 from tasks.control import leave_behind
 from tasks.errors import InvalidRequestError, LeaseLostError, SupersededError
-from tasks.ladder import End, Next, after_failure, move_command
+from tasks.ladder import End, Next, after_failure, may_go_elsewhere, move_command
 from tasks.models import (
     Event,
     EventType,
@@ -86,32 +86,35 @@ def _begin_somewhere(context: Context, registry: Registry, workflow_id: str) -> 
 
     The workload runs on meanwhile, untouched.
     """
+    placer = Placer(context.records, registry)
+
+    def change(workflow: Workflow) -> Workflow:
+        if workflow.steps or workflow.state is not State.QUEUED:
+            raise SupersededError(workflow_id, 0, "it has started already")
+        need, placement = placer.place(workflow)
+        if placement.host is None:
+            return _parked(workflow, placement.why_not)
+        fields = {"target": placement.host, "need": need, "not_before": None, "reason": ""}
+        placed = workflow.model_copy(update=fields)
+        return planned(placed, first_plan(placed))
+
     with registry.placing():
-        need, placement = Placer(context.records, registry).place(context.records.get(workflow_id))
-
-        def change(workflow: Workflow) -> Workflow:
-            if workflow.steps or workflow.state is not State.QUEUED:
-                raise SupersededError(workflow_id, 0, "it has started already")
-            if placement.host is None:
-                return _parked(workflow, placement.why_not)
-            fields = {"target": placement.host, "need": need, "not_before": None, "reason": ""}
-            placed = workflow.model_copy(update=fields)
-            return planned(placed, first_plan(placed))
-
-        workflow = context.records.update(workflow_id, change)
+        workflow = context.records.update(workflow_id, change, placing=True)
     announce_end(context, workflow)
     return workflow if workflow.steps else None
 
 
 def _parked(workflow: Workflow, reason: str) -> Workflow:
-    if now() > workflow.deadline:
+    moment = now()
+    if moment >= workflow.deadline:
         return end(workflow, Outcome.UNTOUCHED, reason, move_command(workflow, ""))
-    return workflow.model_copy(update={"not_before": now() + PARKED, "reason": reason})
+    again = min(moment + PARKED, workflow.deadline)
+    return workflow.model_copy(update={"not_before": again, "reason": reason})
 
 
 def _fitting(context: Context, workflow: Workflow) -> tuple[str, ...] | None:
     """The hosts that its workload may go to instead, the best first; None: nobody knows."""
-    if context.registry is None or not (workflow.kind is Kind.MIGRATE or workflow.options.heal):
+    if context.registry is None or not may_go_elsewhere(workflow):
         return None
     try:
         return Placer(context.records, context.registry).place(workflow)[1].fitting
@@ -124,7 +127,6 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     """Give a workflow with a failed step its next plan, or its end; None when nothing follows."""
     taken: list[Next | End] = []
     alive = context.registry.online() if context.registry else None
-    fitting = _fitting(context, context.records.get(workflow_id))
 
     def change(workflow: Workflow) -> Workflow:
         if workflow.epoch != epoch or workflow.state is State.ENDED:
@@ -133,6 +135,7 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
             raise SupersededError(workflow_id, len(workflow.steps), "another step still runs")
         workflow = _without_lost(workflow)
         online = workflow.hosts if alive is None else alive
+        fitting = _fitting(context, workflow)
         taken[:] = [
             after_failure(workflow, default=context.fallback, online=online, fitting=fitting)
         ]
@@ -150,7 +153,7 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
         return planned(workflow, step.steps).model_copy(update=fields)
 
     try:
-        workflow = context.records.update(workflow_id, change)
+        workflow = context.records.update(workflow_id, change, placing=True)
     except SupersededError as error:
         log.info("fall back refused", workflow=workflow_id, reason=str(error))
         return None

@@ -1,12 +1,13 @@
 """Tell the registry that this worker lives, what its host is, and what it holds.
 
 Three threads, because what asks the engine blocks for as long as it holds a container's lock (from
-a dump to the end of its archive), and a heartbeat must not. What must not stay or run on the host
-goes before it is listed.
+a dump to the end of its archive), and neither a heartbeat nor the room that is left may wait for
+that. What must not stay or run on the host goes before it is listed.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -21,7 +22,7 @@ from workers.repeating import Repeating
 
 INVENTORY_SECONDS = 1.0
 ROOM_SECONDS = 5.0
-FACTS_EVERY = 60  # looks at what is left, for one at what the host is
+FACTS_SECONDS = 300.0
 
 
 class Heartbeat:
@@ -43,7 +44,7 @@ class Heartbeat:
         self._engine = ""
         self._labels = dict(labels or {})
         self._facts: HostFacts | None = None
-        self._looks = 0
+        self._look_again = 0.0
         self._memory: dict[str, int] = {}
         self._loops = [Repeating("heartbeat", self._beat, every_seconds=HEARTBEAT_SECONDS)]
         if runtime is not None:
@@ -84,16 +85,25 @@ class Heartbeat:
             self._engine = ""
             inventory = Inventory(host=self._info.host, error=str(error))
         self._registry.report(inventory)
+        self._look(self._runtime)
+
+    def _look(self, runtime: CheckpointRuntime) -> None:
+        """Ask for what rarely changes; that costs the engine much, and may wait as a list does."""
+        if not self._engine or time.monotonic() < self._look_again:
+            return
+        with suppress(RuntimeEngineError):  # the next list tells why
+            first, self._facts = self._facts is None, runtime.host_facts()
+            self._look_again = time.monotonic() + FACTS_SECONDS
+            if first:
+                self._report_host()
 
     def _report_host(self) -> None:
         if self._runtime is None or self._info.host is None:
             return
-        room = Room()
-        with suppress(RuntimeEngineError):  # the inventory says so
-            if self._facts is None or self._looks % FACTS_EVERY == 0:
-                self._facts = self._runtime.host_facts()
-            self._looks += 1
-            room, self._memory = self._runtime.room(), self._runtime.memory_used()
+        facts = self._facts
+        room = self._runtime.room(facts) if facts else Room()
         self._registry.report_host(
-            HostReport(host=self._info.host, labels=self._labels, facts=self._facts, room=room)
+            HostReport(host=self._info.host, labels=self._labels, facts=facts, room=room)
         )
+        with suppress(RuntimeEngineError):  # the inventory says so
+            self._memory = self._runtime.memory_used()

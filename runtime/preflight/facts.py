@@ -57,6 +57,7 @@ class HostFacts(Spec):
     memory_total_bytes: int = 0  # 0: not known
     memory_free_bytes: int
     disk_free_bytes: int  # where Podman keeps images and containers
+    graph_root: str = ""  # that directory, as the engine sees it
     checkpoint_reason: str = ""  # not empty: why this engine cannot checkpoint or restore
     canary: Canary = Canary()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from runtime.errors import ContainerNotFoundError, EngineError, ImageNotFoundError
+from runtime.host import seen_by_engine
 from runtime.libpod import LibpodClient
 from runtime.preflight import machine
 from runtime.preflight.facts import (
@@ -14,6 +17,7 @@ from runtime.preflight.facts import (
     HostFacts,
     NetworkFacts,
     PathKind,
+    Room,
     SharedVolume,
     TargetFacts,
 )
@@ -32,6 +36,21 @@ def gather_host(libpod: LibpodClient) -> HostFacts:
             "memory_free_bytes": facts.memory_free_bytes if available is None else available,
         }
     )
+
+
+def gather_room(socket: str, host: HostFacts) -> Room:
+    """What a host has left, without a question to its engine: that costs much, and may wait."""
+    return Room(
+        memory_bytes=machine.memory_available(),
+        disk_bytes=_disk_free(socket, host.graph_root),
+        load=machine.load(),
+    )
+
+
+def gather_memory(libpod: LibpodClient) -> dict[str, int]:
+    """Resident bytes of each running container by id; from the engine where none can be seen."""
+    found = machine.memory_of_containers()
+    return found or {e["ContainerID"]: e["MemUsage"] for e in _statistics(libpod, {})}
 
 
 def gather_container(libpod: LibpodClient, container: str, look: Look) -> ContainerFacts:
@@ -123,9 +142,26 @@ def _shared(libpod: LibpodClient, facts: ContainerFacts) -> Iterable[SharedVolum
 
 def _memory(libpod: LibpodClient, facts: ContainerFacts) -> int:
     """Memory of its cgroup, page cache included; 0 when it does not run."""
-    params = {"containers": facts.container_id, "stream": False}
+    entries = _statistics(libpod, {"containers": facts.container_id})
+    return sum(entry["MemUsage"] for entry in entries)
+
+
+def _statistics(libpod: LibpodClient, which: dict[str, str]) -> list[dict[str, Any]]:
+    """Of these running containers, or of all."""
+    params = {**which, "stream": False}
     try:
         answer = libpod.json("/containers/stats", operation="statistics", params=params)
     except EngineError:  # it is not running
-        return 0
-    return sum(entry["MemUsage"] for entry in answer.get("Stats") or ())
+        return []
+    return answer.get("Stats") or []
+
+
+def _disk_free(socket: str, directory: str) -> int | None:
+    """Free bytes where the engine keeps its data; None where the worker cannot see that."""
+    place = seen_by_engine(socket, directory) if directory else None
+    if place is None:
+        return None
+    with suppress(OSError):
+        found = os.statvfs(place)
+        return found.f_bfree * found.f_frsize
+    return None

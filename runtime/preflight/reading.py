@@ -34,6 +34,7 @@ def read_host(info: Mapping[str, Any]) -> HostFacts:
         memory_total_bytes=host.get("memTotal", 0),
         memory_free_bytes=host["memFree"],
         disk_free_bytes=max(0, store["graphRootAllocated"] - store["graphRootUsed"]),
+        graph_root=store.get("graphRoot") or "",
     )
 
 

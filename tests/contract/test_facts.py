@@ -100,3 +100,21 @@ def test_a_canary_proves_that_checkpoints_work_and_goes(subject: Subject) -> Non
     assert canary.criu_version
     assert subject.runtime.find_containers({CANARY_LABEL: "1"}) == []
     assert subject.runtime.find_images({CANARY_LABEL: "1"}) == []
+
+
+def test_a_host_tells_what_it_has_left(subject: Subject) -> None:
+    host = subject.runtime.host_facts()
+    room = subject.runtime.room(host)
+
+    assert room.memory_bytes is not None
+    assert room.memory_bytes > 0
+    assert room.disk_bytes is None or room.disk_bytes > 0
+
+
+def test_the_memory_of_what_runs_is_told_by_its_id(subject: Subject) -> None:
+    running, stopped = subject.start(), subject.start()
+    subject.runtime.stop(stopped)
+    used = subject.runtime.memory_used()
+
+    assert used[running] > 0
+    assert stopped not in used

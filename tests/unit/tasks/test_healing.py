@@ -16,6 +16,7 @@ from runtime import (
     NetworkSpec,
     PodSpec,
     RestoreFailedError,
+    Room,
     RunSpec,
 )
 from runtime.fake_state import FakeImage
@@ -25,11 +26,12 @@ from tasks.errors import HostAliveError, InvalidRequestError, UnknownHostError
 from tasks.evictions import Meaning
 from tasks.groups import PROJECT_LABEL, workload_line
 from tasks.healing import Healer, Healing, HealState, placed
-from tasks.hosts import HostState
+from tasks.hosts import HostReport, HostState
 from tasks.models import (
     GroupKind,
     Inventory,
     Kind,
+    Need,
     Options,
     Outcome,
     State,
@@ -39,9 +41,11 @@ from tasks.models import (
     new_workflow,
 )
 from tasks.placement import Candidate
+from tasks.placing import AFFINITY_LABEL
 from tasks.registry import Registry
 from tests.unit.tasks.world import IMAGE, World
 
+GIB = 1 << 30
 CHECKPOINT = "web/20260101T000000Z-000000"
 
 
@@ -301,18 +305,41 @@ def test_without_another_host_nothing_is_begun(fleet: Fleet) -> None:
     for host in "abc":
         fleet.dies(host)
     (item,) = fleet.heal()
-    assert item.reason == "no host fits: a: it is there now; b: offline; c: offline"
+    assert item.reason == "no host fits: a: offline; b: offline; c: offline"
 
 
 def test_workloads_are_spread_by_the_containers_that_run() -> None:
-    items = [Healing(workload=n, containers=(n,), checkpoint_id="x") for n in "uvwxy"]
-    pod = Healing(workload="pod", containers=("p", "q", "r"), checkpoint_id="x")
+    names = [("p", "q", "r"), *((name,) for name in "uvwxy")]
+    items = [Healing(workload=each[0], containers=each, need=Need(names=each)) for each in names]
     candidates = [
         Candidate(host=host, state=HostState.ACTIVE, running=running)
         for host, running in (("b", 2), ("c", 1), ("d", 4))
     ]
-    targets = [item.target for item in placed("a", [pod, *items], candidates)]
+    targets = [item.target for item in placed(items, candidates)]
     assert targets == ["c", "b", "d", "b", "c", "d"]
+
+
+def test_a_heal_takes_the_room_that_was_taken_before(fleet: Fleet) -> None:
+    fleet.start_web()
+    fleet.checkpoint()
+    lines = (workload_line(c, GIB) for c in fleet.hosts["a"].containers())
+    fleet.registry.report(Inventory(host="a", containers=tuple(lines)))
+    fleet.redis.delete("podferry:alive:host.a")
+    fleet.registry.report_host(HostReport(host="b", room=Room(memory_bytes=GIB - 1)))
+    (begun,) = fleet.healer.begin("a", fleet.healer.plan("a"), deadline_seconds=60)
+    assert begun.target == "c"
+    (workflow,) = fleet.context.records.live()
+    assert workflow.need is not None
+    assert (workflow.need.names, workflow.need.memory_bytes) == (("web",), GIB)
+
+
+def test_a_label_that_cannot_be_read_is_told(fleet: Fleet) -> None:
+    fleet.start_web().spec.labels[AFFINITY_LABEL] = "nonsense"
+    fleet.checkpoint()
+    fleet.dies()
+    (item,) = fleet.heal()
+    assert item.state is HealState.SKIPPED
+    assert "'nonsense' is not KEY=VALUE" in item.reason
 
 
 def test_a_cordoned_host_is_given_nothing_of_a_dead_one(fleet: Fleet) -> None:

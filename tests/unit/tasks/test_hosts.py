@@ -28,7 +28,7 @@ from tasks.models import (
     now,
 )
 from tasks.placing import Placer, need_of
-from tasks.reconcile import Start, due
+from tasks.reconcile import Start, _turn, due
 from tasks.registry import Registry
 from tasks.workflows import begin
 from tests.unit.tasks.world import World
@@ -200,6 +200,55 @@ def test_what_is_on_its_way_is_reserved_until_it_ends(fleet: Fleet) -> None:
     )
     left = {c.host: c.memory_left_bytes for c in placer.candidates()}
     assert left["b"] == 1024 * MIB
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_same_room_is_not_given_twice(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Another workflow is given its target between a look at the hosts and what comes of it."""
+    fleet.room("b", 100)
+    fleet.room("c", 32)
+    place, other = (
+        Placer.place,
+        new_workflow(Kind.MIGRATE, "db", source="a", target="b", need=Need(memory_bytes=64 * MIB)),
+    )
+
+    def overtaken(placer: Placer, workflow: Workflow) -> object:
+        found = place(placer, workflow)
+        fleet.context.records.create(other)
+        return found
+
+    asked = fleet.ask()
+    if fails:
+        asked = asked.model_copy(update={"target": "c", "options": Options()})
+        fleet.hosts["c"].faults["restore"] = [RestoreFailedError("1", "broken")] * 9
+    monkeypatch.setattr(Placer, "place", overtaken)
+    fleet.context.records.create(asked)
+    ended = fleet.finish(asked)
+    assert "b" not in {step.host for step in ended.steps}
+
+
+def test_what_is_parked_has_a_turn_for_each_look(fleet: Fleet) -> None:
+    for host in "bc":
+        fleet.registry.cordon(host)
+    asked, turns = fleet.ask(), set()
+    fleet.context.records.create(asked)
+    for seconds in (0, 10, 20):
+        begin(fleet.context, asked.id)
+        parked = fleet.context.records.get(asked.id)
+        assert parked.not_before is not None
+        assert parked.not_before <= asked.deadline
+        later = parked.not_before + timedelta(seconds=seconds)
+        turns.add(_turn(parked.model_copy(update={"not_before": later}), Start()))
+    assert len(turns) == 3
+
+
+def test_a_chosen_host_that_refuses_is_followed_by_the_next(fleet: Fleet) -> None:
+    fleet.hosts["b"].host = fleet.hosts["b"].host.model_copy(update={"rootless": True})
+    moved = fleet.run(fleet.ask())
+    assert (moved.outcome, moved.target) == (Outcome.MOVED, "c")
+    assert [step.host for step in moved.steps if step.error] == ["b"]
 
 
 def test_a_failed_restore_goes_to_the_host_that_fits_next(fleet: Fleet) -> None:

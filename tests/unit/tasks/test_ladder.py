@@ -155,6 +155,24 @@ def test_another_host_that_lives_is_tried_before_the_memory_is_given_up() -> Non
     assert last.target == "b"
 
 
+def test_a_chosen_target_that_refuses_is_followed_by_the_next_one_before_the_stop() -> None:
+    anywhere = migration().model_copy(update={"options": Options(anywhere=True)})
+    refused = failed_at(anywhere, Unit.PREFLIGHT, "NotMovableError")
+    live = ("a", "b", "d")
+    step = after_failure(refused, online=live, fitting=("b", "d"))
+    assert isinstance(step, Next)
+    assert (step.target, step.steps[:2]) == ("d", ((Unit.DESCRIBE, "a"), (Unit.PREFLIGHT, "d")))
+    for workflow, fitting in (
+        (refused, ("b",)),
+        (failed_at(anywhere, Unit.DESCRIBE, "NotMovableError"), ("d",)),
+        (failed_at(anywhere, Unit.PREFLIGHT, "DeadlineError"), ("d",)),
+        (failed_at(migration(), Unit.PREFLIGHT, "NotMovableError"), ("d",)),
+    ):
+        ended = after_failure(workflow, online=live, fitting=fitting)
+        assert isinstance(ended, End)
+        assert ended.outcome is Outcome.UNTOUCHED
+
+
 def test_a_target_that_died_without_the_permit_is_not_waited_for() -> None:
     workflow = failed_at(
         migration(), Unit.RESTORE, "HostOfflineError", source_stopped=True, touched="b"

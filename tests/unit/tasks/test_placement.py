@@ -166,5 +166,28 @@ def test_a_host_where_criu_failed_does_not_fit() -> None:
     assert "no CRIU here" in placement.why_not
 
 
+@pytest.mark.parametrize(
+    ("differs", "criu", "reason"),
+    [
+        ({"architecture": "arm64"}, "4.2", "b is arm64, src is amd64"),
+        ({}, "4.1", "b has CRIU 4.1, older than the 4.2 of src"),
+    ],
+)
+def test_a_machine_is_held_against_the_sources(
+    differs: dict[str, str], criu: str, reason: str
+) -> None:
+    proven = [Canary(state=CanaryState.OK, criu_version=version) for version in ("4.2", criu)]
+    source = host("src", facts=HOST, canary=proven[0])
+    placement = place(
+        need(), [source, host(facts=HOST.model_copy(update=differs), canary=proven[1])]
+    )
+    assert reason in placement.why_not
+
+
+def test_a_source_that_is_dead_is_offline() -> None:
+    dead = host("src", state=HostState.OFFLINE)
+    assert place(need(), [dead]).why_not == "no host fits: src: offline"
+
+
 def test_without_hosts() -> None:
     assert place(need(), []).why_not == "no host fits: none is known"

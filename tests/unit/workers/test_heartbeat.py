@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,7 @@ from runtime import CANARY_LABEL, EngineUnavailableError, FakeRuntime, RunSpec
 from runtime.fake_state import FakeImage
 from tasks.models import Inventory, WorkerInfo
 from tasks.registry import Registry
+from workers import heartbeat as heartbeats
 from workers.heartbeat import Heartbeat
 
 
@@ -102,6 +104,25 @@ def test_what_must_not_run_goes_before_it_is_told(registry: Registry, runtime: F
     ((_, line),) = registry.find("web")
     assert line.state == "exited"
     heartbeat.stop()
+
+
+def test_what_is_left_is_told_while_the_engine_makes_its_callers_wait(
+    registry: Registry, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does while it writes a checkpoint."""
+    monkeypatch.setattr(heartbeats, "ROOM_SECONDS", 0.01)
+    heartbeat, dumped = Heartbeat(registry, worker(), runtime), threading.Event()
+    heartbeat.start()
+    try:
+        eventually(lambda: registry.hosts() != [] and registry.hosts()[0].facts is not None)
+        for asked in ("containers", "host_facts", "capabilities"):
+            monkeypatch.setattr(runtime, asked, lambda: dumped.wait(60))
+        runtime.host = runtime.host.model_copy(update={"memory_free_bytes": 7})
+        eventually(lambda: registry.hosts()[0].memory_free_bytes == 7)
+    finally:
+        dumped.set()
+        monkeypatch.undo()
+        heartbeat.stop()
 
 
 def test_it_tells_what_the_host_is_and_what_it_has_left(

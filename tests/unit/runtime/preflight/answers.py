@@ -18,7 +18,7 @@ INFO: Json = {
         "ociRuntime": {"name": "runc", "path": "/usr/bin/runc"},
         "security": {"apparmorEnabled": False, "rootless": False},
     },
-    "store": {"graphRootAllocated": 5000, "graphRootUsed": 2000},
+    "store": {"graphRoot": "/c/storage", "graphRootAllocated": 5000, "graphRootUsed": 2000},
     "version": {"APIVersion": "5.4.2", "Version": "5.4.2"},
 }
 

@@ -10,7 +10,13 @@ from runtime import ContainerNotFoundError
 from runtime.libpod import LibpodClient
 from runtime.preflight import machine
 from runtime.preflight.facts import BindFacts, PathKind, PublishedPort, SharedVolume
-from runtime.preflight.gathering import gather_container, gather_host, gather_target
+from runtime.preflight.gathering import (
+    gather_container,
+    gather_host,
+    gather_memory,
+    gather_room,
+    gather_target,
+)
 from runtime.preflight.reading import read_container
 from tests.unit.runtime.preflight.answers import CONTAINER, IMAGE, INFO, LIST, NETWORK, SHOP
 from tests.unit.runtime.server import Answer, document, engine, refusal
@@ -66,6 +72,33 @@ def test_the_machine_knows_its_free_memory_better(
     assert (found.cpu_flags, found.memory_free_bytes) == (("avx",), 5)
     monkeypatch.setattr(machine, "memory_available", lambda: None)
     assert gather_host(libpod).memory_free_bytes == 1000
+
+
+def test_room_is_asked_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libpod: LibpodClient
+) -> None:
+    monkeypatch.setattr(machine, "memory_available", lambda: 5)
+    monkeypatch.setattr(machine, "load", lambda: 0.5)
+    host = gather_host(libpod)
+    assert host.graph_root == "/c/storage"
+    nobody = str(tmp_path / "nobody.sock")  # no engine is asked
+    hidden = gather_room(nobody, host)
+    assert (hidden.memory_bytes, hidden.disk_bytes, hidden.load) == (5, None, 0.5)
+    room = gather_room(nobody, host.model_copy(update={"graph_root": str(tmp_path)}))
+    assert room.disk_bytes is not None
+    assert room.disk_bytes > 0
+
+
+def test_the_engine_is_asked_for_memory_that_cannot_be_seen(
+    libpod: LibpodClient, answers: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers["/containers/stats"] = {"Stats": [{"ContainerID": SHOP, "MemUsage": 4096}]}
+    monkeypatch.setattr(machine, "memory_of_containers", dict)
+    assert gather_memory(libpod) == {SHOP: 4096}
+    answers["/containers/stats"] = {"Stats": None}
+    assert gather_memory(libpod) == {}
+    monkeypatch.setattr(machine, "memory_of_containers", lambda: {SHOP: 7})
+    assert gather_memory(libpod) == {SHOP: 7}
 
 
 def test_a_container_is_completed(libpod: LibpodClient) -> None:

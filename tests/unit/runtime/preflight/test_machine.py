@@ -157,3 +157,19 @@ def test_a_machine_that_says_little_is_no_error(tmp_path: Path) -> None:
 def test_this_machine_can_be_read() -> None:
     assert (machine.memory_available() or 0) > 0
     assert isinstance(list(machine.listening()), list)
+
+
+def test_the_memory_of_all_containers_is_seen_at_once(proc: Proc) -> None:
+    proc.process("7", scope(WEB), anonymous_kib=3)
+    proc.process("8", scope(WEB), anonymous_kib=4)
+    proc.process("9", scope(SHOP), anonymous_kib=1)
+    proc.process("10", f"/machine.slice/libpod-conmon-{WEB}.scope", anonymous_kib=50)
+    proc.process("11", "/user.slice", anonymous_kib=50)
+
+    assert machine.memory_of_containers(proc.root) == {WEB: 9 * 1024, SHOP: 2 * 1024}
+
+
+def test_load_is_that_of_the_last_minute(tmp_path: Path) -> None:
+    assert machine.load(tmp_path) is None
+    (tmp_path / "loadavg").write_text("0.52 0.58 0.59 2/812 4242\n")
+    assert machine.load(tmp_path) == 0.52

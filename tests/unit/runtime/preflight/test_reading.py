@@ -18,6 +18,7 @@ def test_a_host_is_read() -> None:
         cgroups="v1 cgroupfs",
         memory_free_bytes=1000,
         disk_free_bytes=3000,
+        graph_root="/c/storage",
     )
 
 

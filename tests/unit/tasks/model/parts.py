@@ -184,7 +184,9 @@ class WatchedRecords(Records):
     faults: list[str]
     claims: Counter[tuple[str, int]]
 
-    def update(self, workflow_id: str, change: Change, *, ring: bool = False) -> Workflow:
+    def update(
+        self, workflow_id: str, change: Change, *, ring: bool = False, placing: bool = False
+    ) -> Workflow:
         pause("record")
         seen: list[Workflow] = []
 
@@ -193,7 +195,7 @@ class WatchedRecords(Records):
             seen[:] = [old, new]
             return new
 
-        result = super().update(workflow_id, watched, ring=ring)
+        result = super().update(workflow_id, watched, ring=ring, placing=placing)
         self._judge(*seen)
         _ask(asked=True)
         return result
