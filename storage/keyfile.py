@@ -82,6 +82,9 @@ class KeyFile:
         descriptor, name = tempfile.mkstemp(prefix=".", dir=target.parent)  # with mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:
+                if target.exists() and os.geteuid() == 0:
+                    # rotated by root, a service's file stays the service's
+                    os.fchown(descriptor, target.stat().st_uid, target.stat().st_gid)
                 file.write(_Content(keys=keys).model_dump_json(indent=2) + "\n")
                 file.flush()
                 os.fsync(file.fileno())

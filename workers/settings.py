@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from storage import (
     CHAIN_LIMIT,
@@ -27,6 +33,7 @@ from storage import (
     parse_duration,
 )
 from storage.s3_options import Addressing, ServerEncryption
+from tasks.errors import InvalidRequestError
 from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
 from tasks.models import LADDER, Fallback, HostName
@@ -36,6 +43,8 @@ from workers.notices.sources import parse_names
 from workers.rates import parse_rate
 
 DEFAULT_SOCKET = "/run/podman/podman.sock"
+SECRETS_DIR = "PODFERRY_SECRETS_DIR"
+"""Names a directory of settings in files: the name is the variable's, in lower case."""
 UNSET = ""
 
 
@@ -196,6 +205,19 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then files: pydantic-settings' hook for where settings come from."""
+        files = SecretsSettingsSource(settings_cls, os.environ.get(SECRETS_DIR) or None)
+        return init_settings, env_settings, files
+
     def retention(self) -> RetentionPolicy:
         """What is kept where no label says otherwise."""
         return RetentionPolicy(
@@ -230,17 +252,29 @@ class Settings(BaseSettings):
 
 
 def load_settings(**flags: object) -> Settings:
-    """Settings from flags, then the environment, then a running ``podferry dev``.
+    """Settings from flags, the environment, files, or a running ``podferry dev``, in this order.
 
-    A flag that is None was not given.
+    A flag that is None was not given. Raises InvalidRequestError for files that cannot be read.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    settings = Settings.model_validate({**Settings().model_dump(), **given})
+    settings = Settings.model_validate({**_from_outside().model_dump(), **given})
     missing = {name for name in ("redis_url", "store_url") if getattr(settings, name) == UNSET}
     if not missing:
         return settings
     dev = {name: value for name, value in _dev_connection().items() if name in missing}
     return settings.model_copy(update=dev)
+
+
+def _from_outside() -> Settings:
+    """The environment's settings, and those of the files in ``PODFERRY_SECRETS_DIR``."""
+    directory = os.environ.get(SECRETS_DIR) or None
+    if directory and not Path(directory).is_dir():
+        raise InvalidRequestError(f"{SECRETS_DIR}: there is no directory {directory}")
+    try:
+        return Settings()
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise InvalidRequestError(f"{SECRETS_DIR}: {error.filename}: {reason}") from error
 
 
 def save_dev_connection(redis_url: str, store_url: str) -> None:

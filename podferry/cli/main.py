@@ -15,6 +15,7 @@ from podferry.cli import (
     drain,
     heal,
     hosts,
+    init,
     keys,
     operate,
     preflight,
@@ -42,6 +43,7 @@ operate.add_to(app)
 checkpoints.add_to(app)
 schedules.add_to(app)
 keys.add_to(app)
+init.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

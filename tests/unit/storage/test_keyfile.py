@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 import threading
 from pathlib import Path
@@ -130,3 +131,13 @@ def test_a_damaged_file_is_refused_without_showing_it(
 def test_a_directory_is_no_key_file(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="directory"):
         KeyFile(tmp_path).current()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_rotated_by_root_it_stays_its_owners(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    file.create()
+    os.chown(file.path, 1234, 1235)
+    file.add()
+    assert (file.path.stat().st_uid, file.path.stat().st_gid) == (1234, 1235)
+    assert len(file.keys()) == 2

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from storage import Keep, ObjectStore, RetentionPolicy, StoreConfigError
+from tasks.errors import InvalidRequestError
 from workers.settings import (
     Settings,
     dev_state_dir,
@@ -184,3 +185,22 @@ def test_sources_of_reclaim_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().notices == ()
     monkeypatch.setenv("PODFERRY_NOTICES", "aws, file:/run/reclaim")
     assert load_settings().notices == ("aws", "file:/run/reclaim")
+
+
+def test_files_hold_settings_too_and_the_environment_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "podferry_redis_url").write_text("redis://hub/0\n")
+    (tmp_path / "podferry_concurrency").write_text("4\n")
+    monkeypatch.setenv("PODFERRY_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("PODFERRY_CONCURRENCY", "3")
+    settings = load_settings()
+    assert (settings.redis_url, settings.concurrency) == ("redis://hub/0", 3)
+
+
+def test_a_missing_directory_of_settings_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PODFERRY_SECRETS_DIR", str(tmp_path / "gone"))
+    with pytest.raises(InvalidRequestError, match="there is no directory /"):
+        load_settings()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from stat import S_IMODE
+from urllib.parse import urlsplit
+
+import bcrypt
+import pytest
+
+from storage import KeyFile
+from tasks.errors import InvalidRequestError
+from workers.installation import SERVICE_ID, SERVICES, Role, make_installation
+from workers.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but the test's own."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"PODFERRY_{name.upper()}", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def files(directory: Path) -> Iterator[Path]:
+    return (path for path in directory.rglob("*") if path.is_file())
+
+
+def make(directory: Path) -> Path:
+    make_installation(directory, hub="hub.example")
+    return directory / "secrets"
+
+
+def test_only_their_owner_may_read_what_is_made(tmp_path: Path) -> None:
+    secrets = make(tmp_path / "new")
+    for path in (secrets, *secrets.rglob("*"), tmp_path / "new" / ".env"):
+        assert S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [".env", "secrets"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_services_read_is_theirs_and_the_rest_is_roots(tmp_path: Path) -> None:
+    secrets = make(tmp_path)
+    for path in secrets.iterdir():
+        owner = SERVICE_ID if path.name in SERVICES else 0
+        assert {found.stat().st_uid for found in (path, *path.iterdir())} == {owner}, path
+
+
+def test_no_two_secrets_and_no_two_installations_are_alike(tmp_path: Path) -> None:
+    passwords: list[str] = []
+    for name in ("one", "other"):
+        secrets = make(tmp_path / name)
+        urls = [urlsplit(read(secrets / role / "podferry_redis_url")) for role in Role]
+        passwords += [str(url.password) for url in urls]
+        passwords += [read(secrets / "minio" / "root_password")]
+        passwords += [read(secrets / "minio" / "podferry_password")]
+        passwords += [read(secrets / "operator" / "flower_password")]
+        passwords += [read(secrets / "grafana" / "admin_password")]
+    assert len(set(passwords)) == len(passwords) == 16
+    assert min(len(password) for password in passwords) == 32
+
+
+@pytest.mark.parametrize("role", [Role.CONTROL, Role.HOST, Role.CLIENT])
+def test_each_role_has_its_settings(
+    role: Role, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = make(tmp_path)
+    monkeypatch.setenv("PODFERRY_SECRETS_DIR", str(secrets / role))
+    settings = load_settings()
+    url = urlsplit(settings.redis_url)
+    assert (url.username, url.hostname, url.port) == (role, "hub.example", 6379)
+    assert settings.store_url == "s3+http://hub.example:9000/podferry"
+    assert settings.store_secret_key is not None
+    password = read(secrets / "minio" / "podferry_password")
+    assert settings.store_secret_key.get_secret_value() == password
+    assert settings.key_ring().keys() == KeyFile(secrets / "archive" / "keys.json").keys()
+
+
+def test_what_checks_a_password_has_only_its_hash(tmp_path: Path) -> None:
+    secrets = make(tmp_path)
+    login = read(secrets / "operator" / "flower_password")
+    name, hashed = read(secrets / "proxy" / "htpasswd").split(":")
+    assert name == "operator"
+    assert bcrypt.checkpw(login.encode(), hashed.encode())
+    users = read(secrets / "redis" / "users.acl")
+    assert "user default off" in users.splitlines()
+    for role in Role:
+        password = str(urlsplit(read(secrets / role / "podferry_redis_url")).password)
+        assert f"user {role} on #{sha256(password.encode()).hexdigest()} " in users
+        assert password not in users
+
+
+def test_the_variables_for_compose_hold_no_secret(tmp_path: Path) -> None:
+    secrets = make(tmp_path)
+    variables = dict(line.split("=") for line in read(tmp_path / ".env").splitlines())
+    assert variables == {"PODFERRY_HUB": "hub.example", "PODFERRY_SECRETS": str(secrets)}
+
+
+@pytest.mark.parametrize("there", ["secrets", ".env"])
+def test_nothing_is_overwritten(there: str, tmp_path: Path) -> None:
+    (tmp_path / there).write_text("mine")
+    with pytest.raises(InvalidRequestError, match=f"{there} exists"):
+        make(tmp_path)
+    assert {path.name: read(path) for path in files(tmp_path)} == {there: "mine"}
+
+
+def test_where_nothing_can_be_made_the_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidRequestError, match=f"{tmp_path}/file"):
+        make(tmp_path / "file" / "below")
+
+
+def read(path: Path) -> str:
+    return path.read_text().strip()
