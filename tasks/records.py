@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import WatchError
 
+from tasks import tallies
 from tasks.broker import watch
 from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
 from tasks.evictions import Evictions
@@ -44,7 +45,8 @@ class Records:
     time), ``podferry:workflows:workload:NAME`` and ``podferry:workflows:host:NAME`` (those that
     concern a container, a group or a host), ``podferry:placed`` (how often a workflow was given a
     target: who gives one asks whether another was meanwhile), ``podferry:events:ID`` (its log),
-    ``podferry:payload:ID`` (what a step needs and the record must not hold).
+    ``podferry:payload:ID`` (what a step needs and the record must not hold),
+    ``podferry:tallies`` (what is counted: see tasks.tallies).
 
     A record and its log expire when the workflow has been over for as long as ``keep``; whoever
     ends one has to know that time. The lists by time are cut whenever a workflow of theirs ends.
@@ -142,6 +144,7 @@ class Records:
                 enter(pipe, new, lists_of(new) - lists_of(old))
                 if new.target != old.target:
                     pipe.incr(PLACED)
+                tallies.add(pipe, tallies.of_workflow(old, new))
                 if ends:
                     self._let_go(pipe, new, held)
                     if new.drain:

@@ -38,6 +38,7 @@ from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
 from tasks.models import LADDER, Fallback, HostName
 from tasks.records import KEEP_RECORDS
+from workers.metrics.address import Address, parse_address
 from workers.notices.metadata import METADATA_URL, MetadataService
 from workers.notices.sources import parse_names
 from workers.rates import parse_rate
@@ -202,6 +203,10 @@ class Settings(BaseSettings):
     )
     notices_url: Annotated[str, AfterValidator(_metadata_url)] = Field(
         default=METADATA_URL, description="The cloud's metadata service, another one for tests"
+    )
+    metrics: Annotated[Address | None, NoDecode, _read(parse_address)] = Field(
+        default=None,
+        description="Where a worker serves metrics, to whoever asks: PORT on loopback, or IP:PORT",
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
 

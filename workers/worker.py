@@ -31,6 +31,9 @@ from workers.canary import canary_watch
 from workers.healing import heal_timer
 from workers.heartbeat import Heartbeat
 from workers.logs import configure_logging
+from workers.metrics.gauges import Fleet
+from workers.metrics.serving import Endpoint
+from workers.metrics.stored import store_watch
 from workers.notices.sources import open_sources
 from workers.notices.watcher import notice_watch
 from workers.reconciling import bell, reconcile_timer
@@ -42,7 +45,7 @@ from workers.settings import Settings, dev_state_dir
 if TYPE_CHECKING:
     from redis import Redis
 
-Job = Heartbeat | Repeating
+Job = Heartbeat | Repeating | Endpoint
 Engine = Callable[[str], CheckpointRuntime]
 log = structlog.get_logger()
 
@@ -134,7 +137,20 @@ def _background(
         )
         found.append(watch)
         found += _notices(settings, settings.host)
-    return found
+    return found + _metrics(settings, control)
+
+
+def _metrics(settings: Settings, control: bool) -> list[Job]:
+    """The endpoint, where one is asked for; with what it tells of the store."""
+    if settings.metrics is None:
+        return []
+    if not control:
+        return [Endpoint(settings.metrics, None)]
+    redis = connect(settings.redis_url)
+    fleet = Fleet(
+        redis=redis, records=Records(redis), drains=Drains(redis), registry=Registry(redis)
+    )
+    return [Endpoint(settings.metrics, fleet), store_watch(redis, settings.archives())]
 
 
 def _notices(settings: Settings, host: str) -> list[Job]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import WatchError
 
+from tasks import tallies
 from tasks.broker import watch
 from tasks.drains.models import Drain
 from tasks.errors import DrainNotFoundError, HostBusyError
@@ -78,6 +79,7 @@ class Drains:
                 ends = new.state is State.ENDED
                 pipe.multi()
                 pipe.set(_key(new.id), new.model_dump_json(), ex=self._keep if ends else None)
+                tallies.add(pipe, tallies.of_drain(old, new))
                 if ends:
                     pipe.hdel(LIVE, new.host)
                 if ring:

@@ -191,7 +191,7 @@ def test_what_is_over_is_kept_for_as_long_as_was_asked(redis: FakeRedis) -> None
     assert {redis.ttl(key) for key in redis.scan_iter()} == {-1}
     records.update(workflow.id, finished)
     hours = {key.decode(): round(redis.ttl(key) / 3600) for key in redis.scan_iter()}
-    del hours["podferry:bell"], hours["podferry:placed"]
+    del hours["podferry:bell"], hours["podferry:placed"], hours["podferry:tallies"]
     assert hours == {
         f"podferry:workflow:{workflow.id}": 3,
         f"podferry:events:{workflow.id}": 3,

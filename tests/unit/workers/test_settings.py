@@ -204,3 +204,14 @@ def test_a_missing_directory_of_settings_is_named(
     monkeypatch.setenv("PODFERRY_SECRETS_DIR", str(tmp_path / "gone"))
     with pytest.raises(InvalidRequestError, match="there is no directory /"):
         load_settings()
+
+
+def test_metrics_are_served_where_somebody_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().metrics is None
+    monkeypatch.setenv("PODFERRY_METRICS", "")
+    assert load_settings().metrics is None
+    monkeypatch.setenv("PODFERRY_METRICS", "9464")
+    assert load_settings().metrics == ("127.0.0.1", 9464)
+    monkeypatch.setenv("PODFERRY_METRICS", "hub:9464")
+    with pytest.raises(ValidationError, match="IP:PORT"):
+        load_settings()
