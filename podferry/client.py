@@ -39,6 +39,7 @@ from tasks.facts import findings_of
 from tasks.fencing import fence
 from tasks.healing import Healer, Healing, HealState
 from tasks.hosts import HostStatus
+from tasks.lines import Lines, LogLine
 from tasks.locate import Locator, Place
 from tasks.memory import holds_memory
 from tasks.models import (
@@ -481,6 +482,17 @@ class Client:
         """A workflow's log so far, oldest first. Raises WorkflowNotFoundError."""
         self.status(workflow_id)
         return [event for _, event in self._records.events(workflow_id, wait_seconds=0)]
+
+    def logs(self, workflow_id: str, *, follow: bool = False) -> Iterator[LogLine]:
+        """What workers logged for a workflow: the lines so far by time, or all till its end.
+
+        Of a workflow the newest two thousand are kept. Raises WorkflowNotFoundError.
+        """
+        lines = Lines(self._redis, keep=self._settings.keep_records)
+        self.status(workflow_id)
+        if not follow:
+            return iter(lines.sorted(workflow_id))
+        return lines.follow(workflow_id, lambda: self.status(workflow_id).state is State.ENDED)
 
     def recent(
         self,

@@ -1,6 +1,7 @@
 """Plumbing for streams of bytes: cutting them to size, and working on pieces in parallel."""
 
 import contextlib
+import contextvars
 import os
 import tempfile
 from collections import deque
@@ -65,7 +66,7 @@ def ordered_map(
     """
     pending: deque[Future[_Result]] = deque()
     for item in items:
-        pending.append(pool.submit(function, item))
+        pending.append(pool.submit(contextvars.copy_context().run, function, item))
         if len(pending) > ahead:
             yield pending.popleft().result()
     while pending:

@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from datetime import timedelta
 
 import structlog
 from pydantic import JsonValue
+from structlog.contextvars import bound_contextvars
 
 from storage import Archive, CheckpointManifest
 from tasks.alone import alone_with
@@ -129,6 +131,7 @@ class Step:
     def log(self, line: str) -> None:
         """Add a line to the workflow's log."""
         self.check()
+        log.info(line)
         self.event(EventType.LOG, line)
 
     def event(
@@ -215,6 +218,7 @@ class Step:
 
         self.workflow = self.context.records.update(self.workflow.id, change)
         self.event(EventType.DONE)
+        log.info("step done", seconds=self.record.seconds, moved_bytes=result.get("bytes"))
         announce_end(self.context, self.workflow)
 
     def fail(self, error: BaseException) -> None:
@@ -230,6 +234,7 @@ class Step:
 
         self.workflow = self.context.records.update(self.workflow.id, change)
         self.event(EventType.FAILED, failure.message)
+        log.error("step failed", error=failure.type, reason=failure.message)
 
     def renew(self) -> None:
         """Renew the lease; remember it when the step is no longer ours or must stop."""
@@ -238,7 +243,7 @@ class Step:
         except (SupersededError, CancelledError, DeadlineError) as error:
             self._stop = error
         except Exception as error:  # Redis is away: the next round tries again
-            log.warning("lease not renewed", workflow=self.workflow.id, reason=str(error))
+            log.warning("lease not renewed", reason=str(error))
 
     def _reason_to_stop(self) -> Exception | None:
         past_commit = self.record.unit in {Unit.FINISH, Unit.RESUME, Unit.DISCARD}
@@ -276,9 +281,19 @@ def run_step(
         return step.record.result
     step._on_progress = on_progress
     step._on_ready = on_ready or step._on_ready
+    held = step.record
+    with bound_contextvars(workflow=workflow_id, unit=str(held.unit), host=held.host):
+        return _run(step, unit)
+
+
+def _run(step: Step, unit: Callable[[Step], Result]) -> Result:
+    """Run the unit, its lease renewed meanwhile; every line that is logged tells the workflow."""
     step.event(EventType.STARTED)
+    log.info("step begun", plan=step.record.epoch)
     over = threading.Event()
-    renewer = threading.Thread(target=_keep, args=(step, over), daemon=True)
+    renewer = threading.Thread(
+        target=copy_context().run, args=(_keep, step, over), daemon=True, name="lease"
+    )
     renewer.start()
     try:
         with _alone(step):
@@ -316,6 +331,7 @@ def announce_end(context: Context, workflow: Workflow) -> None:
     if workflow.state is State.ENDED:
         message = str(workflow.outcome or "")
         context.records.log(workflow.id, Event(type=EventType.ENDED, message=message))
+        log.info("workflow ended", workflow=workflow.id, outcome=message, reason=workflow.reason)
 
 
 def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:

@@ -163,6 +163,7 @@ def decide(context: Context, workflow_id: str, epoch: int) -> Workflow | None:
     units = " → ".join(f"{unit} on {host}" for unit, host in taken[0].steps)
     message = f"{'again' if taken[0].tries else 'next'}: {units}"
     context.records.log(workflow_id, Event(type=EventType.FALLBACK, message=message))
+    log.info("plan failed", workflow=workflow_id, follows=message)
     return workflow
 
 

@@ -22,6 +22,7 @@ from tasks.context import Context
 from tasks.drains.records import Drains
 from tasks.errors import InvalidRequestError
 from tasks.evicting import Evictor
+from tasks.lines import Lines
 from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
@@ -30,7 +31,7 @@ from workers.allocator import give_large_blocks_back
 from workers.canary import canary_watch
 from workers.healing import heal_timer
 from workers.heartbeat import Heartbeat
-from workers.logs import configure_logging
+from workers.logs import Hide, Keep, configure_logging, secrets_of
 from workers.metrics.gauges import Fleet
 from workers.metrics.serving import Endpoint
 from workers.metrics.stored import store_watch
@@ -61,7 +62,7 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
     if control and settings.heal_after is not None and not settings.fence_command:
         raise InvalidRequestError("PODFERRY_HEAL_AFTER needs PODFERRY_FENCE_COMMAND")
-    configure_logging(settings.log_level)
+    log_to_redis(settings)
     give_large_blocks_back()
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
@@ -84,6 +85,13 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
     app = make_app(settings.redis_url, context)
     evict_first(settings, engine)
     return _serve(app, settings, control, _background(app, context, settings, control, engine))
+
+
+def log_to_redis(settings: Settings) -> None:
+    """Have this process log: to standard error, and to Redis what concerns a workflow."""
+    lines = Lines(connect(settings.redis_url, retries=0), keep=settings.keep_records)
+    keep = Keep(lines, settings.host or "")
+    configure_logging(settings.log_level, Hide(secrets_of(settings)), keep)
 
 
 def evict_first(settings: Settings, engine: Engine = PodmanRuntime) -> None:

@@ -17,6 +17,7 @@ from podferry.cli import (
     hosts,
     init,
     keys,
+    logs,
     operate,
     preflight,
     schedules,
@@ -39,6 +40,7 @@ heal.add_to(app)
 hosts.add_to(app)
 drain.add_to(app)
 workflows.add_to(app)
+logs.add_to(app)
 operate.add_to(app)
 checkpoints.add_to(app)
 schedules.add_to(app)

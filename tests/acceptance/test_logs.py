@@ -1,0 +1,102 @@
+"""What a person sees of workflows' log lines. No host is needed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from pydantic import JsonValue
+
+from podferry import Workflow
+from tasks.broker import connect
+from tasks.lines import Lines, LogLine
+from tasks.models import Outcome
+from tasks.plans import end
+from tasks.records import Records
+from tests.acceptance.typing_in import Done, Run, complaint
+from tests.services import redis_server
+from tests.unit.podferry.histories import NOON, migration
+
+pytestmark = pytest.mark.integration
+
+
+class Hub:
+    """A Redis with records in it."""
+
+    def __init__(self, podferry: Run, url: str) -> None:
+        self._type, self._url = podferry, url
+        redis = connect(url)
+        self.close: Callable[[], None] = redis.close
+        self.records = Records(redis)
+        self.lines = Lines(redis, keep=timedelta(hours=1))
+
+    def run(self, *words: str) -> Done:
+        return self._type(*words, PODFERRY_REDIS_URL=self._url)
+
+    def log(self, workflow: Workflow, host: str, seconds: float, message: str) -> None:
+        moment = NOON + timedelta(seconds=seconds)
+        fields: dict[str, JsonValue] = {"reason": "two words", "bytes": 7, "nothing": None}
+        line = LogLine(
+            time=moment,
+            level="info",
+            message=message,
+            host=host,
+            unit="restore" if host else "",
+            fields=fields,
+        )
+        self.lines.add(workflow.id, line)
+
+
+@pytest.fixture
+def hub(podferry: Run) -> Iterator[Hub]:
+    with redis_server() as server:
+        made = Hub(podferry, server.url)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def workflow(hub: Hub) -> Workflow:
+    made = migration()
+    hub.records.create(made)
+    return made
+
+
+def test_lines_of_all_hosts_by_time(hub: Hub, workflow: Workflow) -> None:
+    hub.log(workflow, "b", 2, "second")
+    hub.log(workflow, "a", 1.25, "first\x1b[31m\nof two")
+    hub.log(workflow, "", 3, "third")
+    done = hub.run("logs", workflow.id)
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert ":01.250 a " in first
+    assert r"first\x1b[31m\nof two" in first  # a terminal obeys none of it
+    assert second.endswith('b        restore    info    second reason="two words" bytes=7')
+    assert " control  - " in third
+    found = json.loads(hub.run("logs", workflow.id, "-o", "json").stdout)
+    assert [line["host"] for line in found] == ["a", "b", ""]
+    assert found[0]["message"] == "first\x1b[31m\nof two"
+
+
+def test_a_workflow_without_lines_has_none_and_an_unknown_one_is_named(
+    hub: Hub, workflow: Workflow
+) -> None:
+    assert hub.run("logs", workflow.id) == Done(0, "", "")
+    assert "no workflow 'nonesuch'" in complaint(hub.run("logs", "nonesuch"))
+
+
+def test_following_ends_with_the_workflow(hub: Hub, workflow: Workflow) -> None:
+    hub.log(workflow, "a", 1, "first")
+
+    def go_on() -> None:
+        hub.log(workflow, "b", 2, "last")
+        hub.records.update(workflow.id, lambda w: end(w, Outcome.MOVED))
+
+    later = threading.Timer(0.3, go_on)
+    later.start()
+    done = hub.run("logs", workflow.id, "--follow", "-o", "json")
+    later.join()
+    assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == ["first", "last"]
