@@ -26,6 +26,7 @@ from storage.transfer import Progress
 from tasks.errors import InvalidRequestError
 from tasks.models import now
 from tasks.records import Records
+from tasks.stored import asked
 from workers.settings import Settings
 
 
@@ -147,9 +148,9 @@ class Checkpoints:
             host="",
             container_id=found.id,
             image=image,
-            spec=spec.model_dump(mode="json"),
+            spec=asked(spec),
             volumes=tuple(m.source for m in spec.mounts if m.type == "volume"),
-            networks=tuple(network.model_dump(mode="json") for network in found.networks),
+            networks=tuple(map(asked, found.networks)),
             archive=archive,
             imported=Imported(container=found.spec.name, unknown=found.unknown),
         )

@@ -66,6 +66,7 @@ from tasks.records import Records
 from tasks.registry import Registry
 from tasks.schedule import Schedule
 from tasks.schedules import checkpoint_workflow
+from tasks.stored import asked_json
 from workers.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -418,7 +419,7 @@ class Client:
         sent = spec.model_copy(update={"containerfile": name})
         request = BuildRequest(spec=sent, context=stored)
         try:
-            return self._submit(workflow, payload=request.model_dump_json().encode())
+            return self._submit(workflow, payload=asked_json(request))
         except BaseException:
             self._archives.delete(stored)
             raise
@@ -429,7 +430,7 @@ class Client:
         workflow = new_workflow(
             Kind.UP, spec.name, target=host, deadline_seconds=self._deadline(deadline_seconds)
         )
-        return self._submit(workflow, payload=spec.model_dump_json().encode())
+        return self._submit(workflow, payload=asked_json(spec))
 
     def cancel(self, workflow_id: str) -> Workflow:
         """Ask a workflow to stop and leave the workload where it was.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from runtime.records import Name, Spec
+from runtime.records import Fact, Name, Spec
 from runtime.run_parts import Dns, NetworkAttachment, Port, RestartPolicy
 
 
@@ -41,7 +41,7 @@ class PodSpec(Spec):
         return self.model_copy(update={"networks": tuple(networks)})
 
 
-class PodInfo(Spec):
+class PodInfo(Fact):
     """One pod as its engine describes it.
 
     ``unsupported`` names, for people, what it was made with and ``spec`` cannot say.

@@ -49,6 +49,7 @@ from storage.pages import PageIndexError
 from storage.pins import Pin, Pins
 from storage.pruning import ORPHAN_GRACE, PruneEntry, PruneReport, prune
 from storage.quantities import parse_bytes, parse_duration
+from storage.records import first_reason
 from storage.retention import Keep, Reason, RetentionPolicy, children_first
 from storage.survey import needs_of
 
@@ -106,6 +107,7 @@ __all__ = [
     "StoredKind",
     "Written",
     "children_first",
+    "first_reason",
     "limit_bandwidth",
     "member_checkpoint_id",
     "needs_of",

@@ -17,7 +17,7 @@ from storage.keys import KEY_BYTES, UNENCRYPTED, Key, find_key
 from storage.records import Record, first_reason
 
 
-class _Content(Record):
+class _Content(Record, extra="forbid"):
     version: Literal[1] = 1
     keys: Annotated[tuple[Key, ...], Field(min_length=1)]
 

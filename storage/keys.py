@@ -12,7 +12,7 @@ from storage.records import Record, UtcDatetime
 KEY_BYTES = 32
 
 
-class Key(Record):
+class Key(Record, extra="forbid"):
     """A key-encryption key: 32 secret bytes, which the repr leaves out, under a name."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)

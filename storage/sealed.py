@@ -25,7 +25,7 @@ Kind: TypeAlias = Literal["archive", "checkpoint", "draft", "group", "image"]
 _NONCE_BYTES = 12
 
 
-class _Envelope(Record):
+class _Envelope(Record, extra="forbid"):
     format: Literal["podferry"] = "podferry"
     version: Literal[2] = FORMAT_VERSION
     kind: Kind

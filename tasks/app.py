@@ -14,8 +14,8 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from tasks.broker import celery_url
-from tasks.errors import SupersededError
-from tasks.models import Unit
+from tasks.errors import SupersededError, UnreadableRecordError
+from tasks.models import Event, EventType, Unit
 from tasks.queues import (
     CONTROL_QUEUE,
     EXCHANGE,
@@ -85,7 +85,9 @@ def _register(app: Celery, context: Context) -> None:
         run = _unit_task(app, context, unit, work)
         app.task(name=unit_task(unit), bind=True, shared=False)(run)
 
-    def fall_back_task(_: Task[Any, Any], workflow_id: str, epoch: int) -> None:
+    def fall_back_task(
+        _: Task[Any, Any], /, workflow_id: str, epoch: int, **_later: object
+    ) -> None:
         fall_back(app, context, workflow_id, epoch)
 
     def retention_task(_: Task[Any, Any]) -> Result:
@@ -101,10 +103,9 @@ def _register(app: Celery, context: Context) -> None:
 def _unit_task(
     app: Celery, context: Context, unit: Unit, work: Callable[[Step], Result]
 ) -> Callable[..., Result]:
-    def run(task: Task[Any, Any], workflow_id: str, step: int, epoch: int) -> Result:
-        # The next link of the chain goes to a host that this process may never have named.
-        declare(app, context.records.get(workflow_id).hosts)
-
+    def run(
+        task: Task[Any, Any], workflow_id: str, step: int, epoch: int, **_later: object
+    ) -> Result:
         def shown(done_bytes: int) -> None:
             meta = {"bytes": done_bytes}
             task.update_state(state="PROGRESS", meta=meta)
@@ -115,10 +116,16 @@ def _unit_task(
             go_on(app, context, workflow_id, step, epoch)
 
         try:
+            # The next link of the chain goes to a host that this process may never have named.
+            declare(app, context.records.get(workflow_id).hosts)
             result = run_step(
                 context, workflow_id, step, epoch, work, on_progress=shown, on_ready=ready
             )
         except SupersededError as error:
+            raise Ignore(str(error)) from error
+        except UnreadableRecordError as error:  # it waits until this worker is upgraded
+            told = Event(type=EventType.LOG, unit=unit, message=str(error))
+            context.records.log(workflow_id, told)
             raise Ignore(str(error)) from error
         if unit is Unit.CHECKPOINT:
             ready()

@@ -27,6 +27,21 @@ class InvalidRequestError(TasksError):
     """A request that can never work, however often it is made."""
 
 
+class UnreadableRecordError(TasksError):
+    """A record that this version cannot read: most likely a later one wrote it."""
+
+    def __init__(self, record: str, reason: str) -> None:
+        super().__init__(record, reason)
+        self.record = record
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.record} cannot be read: {self.reason}; if `podferry workers` shows a later "
+            "version than `podferry --version`, upgrade this one"
+        )
+
+
 class UnknownHostError(TasksError):
     """No worker of this host was ever seen."""
 

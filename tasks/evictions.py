@@ -14,6 +14,7 @@ from redis.exceptions import WatchError
 
 from tasks.broker import watch
 from tasks.models import Model, Parts, now
+from tasks.stored import load, load_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,8 +77,10 @@ class Evictions:
         self._redis.hset(f"{EVICTIONS}{host}", eviction.key, eviction.model_dump_json())
 
     def of(self, host: str) -> list[Eviction]:
-        """Those of a host, the oldest first."""
-        return _parsed(cast("dict[bytes, bytes]", self._redis.hgetall(f"{EVICTIONS}{host}")))
+        """Those of a host, the oldest first. Raises UnreadableRecordError."""
+        told = cast("dict[bytes, bytes]", self._redis.hgetall(f"{EVICTIONS}{host}"))
+        found = [load(Eviction, key.decode(), value) for key, value in told.items()]
+        return sorted(found, key=lambda eviction: eviction.recorded)
 
     def kept(self, host: str) -> tuple[str, ...]:
         """The workloads whose old copies a host's worker has stopped."""
@@ -89,7 +92,7 @@ class Evictions:
             for host in hosts:
                 pipe.hgetall(f"{EVICTIONS}{host}")
             answers = cast("list[dict[bytes, bytes]]", pipe.execute())
-        return {host: _kept(_parsed(told)) for host, told in zip(hosts, answers, strict=True)}
+        return {host: _kept(_known(told)) for host, told in zip(hosts, answers, strict=True)}
 
     def change(self, host: str, seen: Eviction, new: Eviction | None) -> bool:
         """Replace one by another, or by none, if it is as it was seen; whether it was."""
@@ -98,7 +101,7 @@ class Evictions:
             while True:
                 watch(pipe, place)
                 value = cast("bytes | None", pipe.hget(place, seen.key))
-                if value is None or Eviction.model_validate_json(value) != seen:
+                if value is None or load(Eviction, seen.key, value) != seen:
                     return False
                 pipe.multi()
                 if new is None:
@@ -121,9 +124,8 @@ class Evictions:
                 seen = found
 
 
-def _parsed(told: Mapping[bytes, bytes]) -> list[Eviction]:
-    found = [Eviction.model_validate_json(value) for value in told.values()]
-    return sorted(found, key=lambda eviction: eviction.recorded)
+def _known(told: Mapping[bytes, bytes]) -> list[Eviction]:
+    return load_known(Eviction, ((key.decode(), value) for key, value in told.items()))
 
 
 def _kept(evictions: Iterable[Eviction]) -> tuple[str, ...]:

@@ -25,9 +25,9 @@ def now() -> datetime:
 
 
 class Model(BaseModel):
-    """A record that never changes; a change makes a new one."""
+    """A record that never changes; a change makes a new one. See tasks.stored for its versions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Kind(StrEnum):

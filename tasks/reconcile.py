@@ -22,6 +22,7 @@ from tasks.errors import (
     LeaseLostError,
     SupersededError,
     TasksError,
+    UnreadableRecordError,
 )
 from tasks.models import Event, EventType, State, Step, StepError, StepState, Unit, Workflow, now
 from tasks.turns import take_turn
@@ -145,14 +146,17 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
 def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -> None:
     """Look at every workflow that has not ended, and do what is due."""
     online = registry.online()
-    for workflow in context.records.live():
+    for workflow in context.records.live(known_only=True):
         found = due(workflow, online, now())
         if found is None:
             continue
         # It may have been done a moment ago, and a message still wait in a queue.
         if take_turn(redis, _turn(workflow, found), LOST_AFTER):
             log.info("driven on", workflow=workflow.id, due=type(found).__name__)
-            _act(app, context, workflow, found)
+            try:
+                _act(app, context, workflow, found)
+            except UnreadableRecordError as error:  # another one, that it has to know of
+                log.warning("not driven on", workflow=workflow.id, reason=str(error))
 
 
 def reconcile_drains(context: Context, redis: Redis) -> None:

@@ -15,6 +15,7 @@ from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
 from tasks.evictions import Evictions
 from tasks.lists import RECENT, cut, enter, host_list, lists_of, workload_list
 from tasks.models import Event, Outcome, State, Workflow
+from tasks.stored import load, load_known
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -93,7 +94,7 @@ class Records:
         return bool(self._redis.exists(_key(workflow_id)))
 
     def get(self, workflow_id: str) -> Workflow:
-        """Read one record. Raises WorkflowNotFoundError."""
+        """Read one record. Raises WorkflowNotFoundError, UnreadableRecordError."""
         return _parse(workflow_id, cast("bytes | None", self._redis.get(_key(workflow_id))))
 
     def payload(self, workflow_id: str) -> bytes:
@@ -183,16 +184,21 @@ class Records:
         chosen = [workload_list(workload)] if workload else []
         chosen += [host_list(host)] if host else []
         if state in {State.QUEUED, State.RUNNING}:
-            found = iter(sorted(self.live(), key=lambda w: w.created, reverse=True))
+            live = self.live(known_only=True)
+            found = iter(sorted(live, key=lambda w: w.created, reverse=True))
         else:
             found = self._newest(chosen[0] if chosen else RECENT, max(limit, PAGE))
         wanted = (w for w in found if state in {None, w.state} and lists_of(w).issuperset(chosen))
         return list(islice(wanted, limit))
 
-    def live(self) -> list[Workflow]:
-        """Every workflow that has not ended, the oldest of a kind first."""
+    def live(self, *, known_only: bool = False) -> list[Workflow]:
+        """Every workflow that has not ended, the oldest of a kind first.
+
+        Raises UnreadableRecordError, for nobody knows what such a one needs; with ``known_only`` it
+        is left out.
+        """
         ids = cast("set[bytes]", self._redis.smembers(LIVE))
-        found = self.some(sorted(i.decode() for i in ids))
+        found = self.some(sorted(i.decode() for i in ids), known_only=known_only)
         return [workflow for workflow in found if workflow.state is not State.ENDED]
 
     def log(self, workflow_id: str, event: Event) -> None:
@@ -214,7 +220,8 @@ class Records:
         streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer or [])
         for _, entries in streams:
             for position, fields in entries:
-                yield position.decode(), Event.model_validate_json(fields[b"event"])
+                for event in load_known(Event, [(workflow_id, fields[b"event"])]):
+                    yield position.decode(), event
 
     def _newest(self, key: str, page: int) -> Iterator[Workflow]:
         """The workflows of a list, newest first, read as far as they are wanted."""
@@ -225,13 +232,19 @@ class Records:
         ):
             new = [i.decode() for i in ids if i.decode() not in seen]
             seen.update(new)
-            yield from self.some(new)
+            yield from self.some(new, known_only=True)
             start += page
 
-    def some(self, ids: Sequence[str]) -> list[Workflow]:
-        """Those of these records that there are, in this order."""
+    def some(self, ids: Sequence[str], *, known_only: bool = False) -> list[Workflow]:
+        """Those of these records that there are, in this order.
+
+        Raises UnreadableRecordError; with ``known_only`` what cannot be read is left out.
+        """
         values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
-        return [Workflow.model_validate_json(value) for value in values if value is not None]
+        found = [(i, value) for i, value in zip(ids, values, strict=True) if value is not None]
+        if known_only:
+            return load_known(Workflow, found)
+        return [load(Workflow, workflow_id, value) for workflow_id, value in found]
 
     def _let_go(self, pipe: Pipeline, ended: Workflow, held: Sequence[str]) -> None:
         """Free the containers of a workflow that ends; let expire what is kept of it."""
@@ -276,4 +289,4 @@ def _lock_keys(workflow: Workflow) -> list[str]:
 def _parse(workflow_id: str, value: bytes | None) -> Workflow:
     if value is None:
         raise WorkflowNotFoundError(workflow_id)
-    return Workflow.model_validate_json(value)
+    return load(Workflow, workflow_id, value)

@@ -18,6 +18,7 @@ from tasks.errors import (
 from tasks.evictions import Evictions
 from tasks.hosts import Cordon, HostReport, HostStatus
 from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
+from tasks.stored import R, load, load_known
 from tasks.told import CANARIES, CORDONS, INVENTORIES, LABELS, RATES, REPORTS, Told
 from tasks.turns import alone
 
@@ -72,7 +73,7 @@ class Registry:
     def ran(self, host: str) -> Inventory | None:
         """What a host held when its engine last answered; None when it never did."""
         value = cast("bytes | None", self._redis.hget(RAN, host))
-        return None if value is None else Inventory.model_validate_json(value)
+        return None if value is None else load(Inventory, host, value)
 
     def report_canary(self, host: str, canary: Canary) -> None:
         """Say whether CRIU works on a host."""
@@ -81,7 +82,7 @@ class Registry:
     def canary(self, host: str) -> Canary:
         """The last canary of a host."""
         value = cast("bytes | None", self._redis.hget(CANARIES, host))
-        return Canary() if value is None else Canary.model_validate_json(value)
+        return Canary() if value is None else load(Canary, host, value)
 
     def report_rate(self, host: str, bytes_per_second: float) -> None:
         """Say how fast a host sent a checkpoint, not counting what the engine took.
@@ -133,10 +134,7 @@ class Registry:
 
     def workers(self) -> dict[str, tuple[WorkerInfo, bool]]:
         """Every worker ever seen by id, and whether it lives."""
-        infos = [
-            WorkerInfo.model_validate_json(value)
-            for value in cast("dict[bytes, bytes]", self._redis.hgetall(WORKERS)).values()
-        ]
+        infos = _all(WorkerInfo, self._redis.hgetall(WORKERS))
         if not infos:
             return {}
         alive = cast("list[object]", self._redis.mget([f"podferry:alive:{i.id}" for i in infos]))
@@ -144,14 +142,13 @@ class Registry:
 
     def inventories(self) -> dict[str, Inventory]:
         """The last inventory of every host, dead ones included."""
-        values = cast("dict[bytes, bytes]", self._redis.hgetall(INVENTORIES)).values()
-        found = [Inventory.model_validate_json(value) for value in values]
+        found = _all(Inventory, self._redis.hgetall(INVENTORIES))
         return {inventory.host: inventory for inventory in found}
 
     def inventory(self, host: str) -> Inventory | None:
         """The last inventory of a host; None when it never told any."""
         value = cast("bytes | None", self._redis.hget(INVENTORIES, host))
-        return None if value is None else Inventory.model_validate_json(value)
+        return None if value is None else load(Inventory, host, value)
 
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen, by name."""
@@ -208,6 +205,12 @@ class Registry:
             for line in inventory.containers
             if container == line.name or (len(container) >= 12 and line.id.startswith(container))
         ]
+
+
+def _all(kind: type[R], told: object) -> list[R]:
+    """Those of a hash that can be read."""
+    values = cast("dict[bytes, bytes]", told).items()
+    return load_known(kind, ((name.decode(), value) for name, value in values))
 
 
 def choose(

@@ -16,6 +16,7 @@ from tasks.broker import watch
 from tasks.errors import InvalidRequestError, ScheduleNotFoundError
 from tasks.models import Kind, Options, Workflow, new_workflow, now
 from tasks.schedule import Missed, Run, RunState, Schedule
+from tasks.stored import load, load_known
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -51,7 +52,7 @@ class Schedules:
         self._put(schedule)
 
     def get(self, name: str) -> Schedule:
-        """One schedule. Raises ScheduleNotFoundError."""
+        """One schedule. Raises ScheduleNotFoundError, UnreadableRecordError."""
         return _parse(name, cast("bytes | None", self._redis.get(SCHEDULE + name)))
 
     def all(self) -> list[Schedule]:
@@ -60,7 +61,8 @@ class Schedules:
         values = cast(
             "list[bytes | None]", self._redis.mget([SCHEDULE + n for n in names]) if names else []
         )
-        return [Schedule.model_validate_json(value) for value in values if value is not None]
+        found = zip(names, values, strict=True)
+        return load_known(Schedule, ((n, value) for n, value in found if value is not None))
 
     def remove(self, name: str) -> None:
         """End a schedule. What it began goes on. Raises ScheduleNotFoundError."""
@@ -188,4 +190,4 @@ def _write(pipe: Pipeline, schedule: Schedule) -> None:
 def _parse(name: str, value: bytes | None) -> Schedule:
     if value is None:
         raise ScheduleNotFoundError(name)
-    return Schedule.model_validate_json(value)
+    return load(Schedule, name, value)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, cast
 
 from runtime import Canary
+from tasks.errors import UnreadableRecordError
 from tasks.hosts import Cordon, HostReport, HostStatus, state_of
 from tasks.models import Inventory, WorkerInfo
+from tasks.stored import R, load
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -22,7 +22,6 @@ CORDONS = "podferry:cordons"
 LABELS = "podferry:labels"
 
 Hash = dict[bytes, bytes]
-R = TypeVar("R", bound=BaseModel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,24 @@ class Told:
         )
 
     def status(self, info: WorkerInfo, online: bool) -> HostStatus:
-        """The status of a worker's host; its old copies are left out."""
+        """The status of a worker's host; its old copies are left out.
+
+        Where something told of it cannot be read, its ``error`` says so: nothing is placed there.
+        """
+        try:
+            return self._status(info, online)
+        except UnreadableRecordError as error:
+            return HostStatus(
+                host=info.host or "",
+                state=state_of(online, None),
+                online=online,
+                engine=info.engine,
+                seen=info.seen,
+                left=info.left and not online,
+                error=str(error),
+            )
+
+    def _status(self, info: WorkerInfo, online: bool) -> HostStatus:
         host = info.host or ""
         inventory = _parsed(Inventory, self.inventories, host)
         report = _parsed(HostReport, self.reports, host) or HostReport(host=host)
@@ -89,4 +105,4 @@ def _by_host(labels: Hash) -> dict[str, dict[str, str]]:
 
 def _parsed(record: type[R], told: Hash, host: str) -> R | None:
     value = told.get(host.encode())
-    return None if value is None else record.model_validate_json(value)
+    return None if value is None else load(record, host, value)

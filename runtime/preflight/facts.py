@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
-from runtime.specs import ContainerState, Spec
+from runtime.records import Fact
+from runtime.specs import ContainerState
 
 
 class PathKind(StrEnum):
@@ -30,7 +31,7 @@ class CanaryState(StrEnum):
     FAILED = "failed"
 
 
-class Canary(Spec):
+class Canary(Fact):
     """The last try on a host. ``criu_version`` is CRIU's own word, from its log: "4.2.1"."""
 
     state: CanaryState = CanaryState.NOT_RUN
@@ -40,7 +41,7 @@ class Canary(Spec):
     taken: AwareDatetime | None = None
 
 
-class HostFacts(Spec):
+class HostFacts(Fact):
     """A host, from Podman's ``/info`` and from the machine that the worker runs on."""
 
     host: str = ""  # as messages call it
@@ -62,7 +63,7 @@ class HostFacts(Spec):
     canary: Canary = Canary()
 
 
-class Room(Spec):
+class Room(Fact):
     """What a host has left at a moment; None: not known."""
 
     memory_bytes: int | None = None
@@ -70,7 +71,7 @@ class Room(Spec):
     load: float | None = None  # processes that ran or waited to, averaged over a minute
 
 
-class BindFacts(Spec):
+class BindFacts(Fact):
     """A host path mounted into a container; ``kind`` is None when nobody could look."""
 
     source: str
@@ -78,7 +79,7 @@ class BindFacts(Spec):
     kind: PathKind | None = None
 
 
-class PublishedPort(Spec):
+class PublishedPort(Fact):
     """A port of the host. ``owner`` is who has it: a container's name, or empty (a process)."""
 
     port: int
@@ -87,7 +88,7 @@ class PublishedPort(Spec):
     owner: str = ""
 
 
-class NetworkFacts(Spec):
+class NetworkFacts(Fact):
     """A network of an engine; ``taken`` maps addresses in it to the containers that have them."""
 
     name: str
@@ -99,7 +100,7 @@ class NetworkFacts(Spec):
     taken: dict[str, str] = Field(default_factory=dict)
 
 
-class Attachment(Spec):
+class Attachment(Fact):
     """A container in a network, with its addresses there, which a restore claims again."""
 
     network: NetworkFacts
@@ -107,14 +108,14 @@ class Attachment(Spec):
     fixed: bool = False  # somebody asked for these very addresses
 
 
-class SharedVolume(Spec):
+class SharedVolume(Fact):
     """A volume of the container that another one mounts too."""
 
     name: str
     other: str
 
 
-class ProcessFacts(Spec):
+class ProcessFacts(Fact):
     """What a container's processes hold open, as the worker's machine shows them in /proc."""
 
     io_uring: bool = False
@@ -126,7 +127,7 @@ class ProcessFacts(Spec):
     memory_bytes: int = 0
 
 
-class ContainerFacts(Spec):
+class ContainerFacts(Fact):
     """A container on its source. ``processes`` is None when the worker cannot see them."""
 
     container_id: str
@@ -157,7 +158,7 @@ class ContainerFacts(Spec):
     processes: ProcessFacts | None = None
 
 
-class TargetFacts(Spec):
+class TargetFacts(Fact):
     """What a target holds that concerns one container."""
 
     host: HostFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from runtime.specs import Spec
+from runtime.records import Fact
 
 
 class Severity(StrEnum):
@@ -15,7 +15,7 @@ class Severity(StrEnum):
     WARNING = "warning"  # it goes on; what the message says may surprise
 
 
-class Finding(Spec):
+class Finding(Fact):
     """A finding. ``code`` is stable and documented; ``cure`` is the next step."""
 
     severity: Severity

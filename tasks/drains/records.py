@@ -14,6 +14,7 @@ from tasks.drains.models import Drain
 from tasks.errors import DrainNotFoundError, HostBusyError
 from tasks.models import State, now
 from tasks.records import BELL, KEEP_RECORDS
+from tasks.stored import load, load_known
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -57,7 +58,7 @@ class Drains:
                 return
 
     def get(self, drain_id: str) -> Drain:
-        """Read one record. Raises DrainNotFoundError."""
+        """Read one record. Raises DrainNotFoundError, UnreadableRecordError."""
         return _parse(drain_id, cast("bytes | None", self._redis.get(_key(drain_id))))
 
     def known(self, drain_id: str) -> bool:
@@ -108,7 +109,8 @@ class Drains:
 
     def _read(self, ids: list[str]) -> list[Drain]:
         values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
-        return [Drain.model_validate_json(value) for value in values if value is not None]
+        found = zip(ids, values, strict=True)
+        return load_known(Drain, ((i, value) for i, value in found if value is not None))
 
 
 def _key(drain_id: str) -> str:
@@ -118,4 +120,4 @@ def _key(drain_id: str) -> str:
 def _parse(drain_id: str, value: bytes | None) -> Drain:
     if value is None:
         raise DrainNotFoundError(drain_id)
-    return Drain.model_validate_json(value)
+    return load(Drain, drain_id, value)

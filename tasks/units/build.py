@@ -6,10 +6,11 @@ from runtime import BuildSpec
 from storage import Archive
 from tasks.models import Model
 from tasks.step import Result, Step
+from tasks.stored import load
 from tasks.units.engine import engine
 
 
-class BuildRequest(Model):
+class BuildRequest(Model, extra="forbid"):
     """The payload of a build: its spec, and where its context lies in the store."""
 
     spec: BuildSpec
@@ -18,7 +19,7 @@ class BuildRequest(Model):
 
 def build(step: Step) -> Result:
     """Build; every log line becomes an event. The context is removed from the store after it."""
-    request = BuildRequest.model_validate_json(step.context.records.payload(step.workflow.id))
+    request = load(BuildRequest, step.workflow.id, step.context.records.payload(step.workflow.id))
     archives = step.context.archives
     try:
         chunks = archives.read(request.context)

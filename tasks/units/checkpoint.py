@@ -26,6 +26,7 @@ from storage import (
 from tasks.facts import MemberFacts, SourceFacts, source_facts
 from tasks.models import Increment, Kind, Workflow, now
 from tasks.step import Result, Step
+from tasks.stored import asked
 from tasks.units.bases import drop_indexes, opened_bases, send
 from tasks.units.cold import halted
 from tasks.units.engine import engine, wait_healthy
@@ -192,7 +193,7 @@ def _draft(
             id=container.image_id,
             archived=archives.image(container.image_id) is not None,
         ),
-        spec=spec.model_dump(mode="json"),
+        spec=asked(spec),
         volumes=() if member.carrier else member.volumes,
         shared_volumes=tuple(volume for volume in member.volumes if volume in others),
         addresses=tuple(a for network in container.networks for a in network.addresses),
@@ -215,7 +216,7 @@ def _publish_group(step: Step, source: SourceFacts) -> None:
                 created=now(),
                 host=step.record.host,
                 members=tuple(_id(workflow, member.name) for member in source.members),
-                pod=source.pod.info.spec.model_dump(mode="json") if source.pod else None,
+                pod=asked(source.pod.info.spec) if source.pod else None,
                 networks=source.pod.networks if source.pod else (),
             )
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel, JsonValue
 
 from runtime import CheckpointRuntime, EngineError, NetworkSpec, PodSpec, RunSpec, VolumeSpec
+from tasks.stored import asked
 
 BUILTIN_NETWORKS = {"podman", "bridge"}
 
@@ -25,7 +26,7 @@ def described_volumes(runtime: CheckpointRuntime, spec: RunSpec) -> tuple[Volume
 
 def records(specs: Iterable[BaseModel]) -> tuple[dict[str, JsonValue], ...]:
     """How a manifest keeps them."""
-    return tuple(spec.model_dump(mode="json") for spec in specs)
+    return tuple(map(asked, specs))
 
 
 def ensure_networks(

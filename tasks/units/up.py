@@ -23,6 +23,7 @@ from storage import CheckpointManifest, StoreUnavailableError
 from tasks.errors import InvalidRequestError, UnhealthyError
 from tasks.models import Kind, Parts
 from tasks.step import Result, Step
+from tasks.stored import load
 from tasks.units.engine import engine, health_check, lookup, wait_healthy
 from tasks.units.filling import fill
 from tasks.units.images import load_image
@@ -90,7 +91,7 @@ def _started(step: Step, runtime: CheckpointRuntime, manifest: CheckpointManifes
 
 def _up_new(step: Step) -> list[str]:
     runtime = engine(step)
-    spec = RunSpec.model_validate_json(step.context.records.payload(step.workflow.id))
+    spec = load(RunSpec, step.workflow.id, step.context.records.payload(step.workflow.id))
     if lookup(runtime, spec.name) is not None:
         raise ContainerExistsError(spec.name)
     health_check(spec.name, spec)  # a label that cannot be read is told before anything is made

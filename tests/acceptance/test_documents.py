@@ -91,7 +91,14 @@ def test_every_document_has_a_test() -> None:
     # nor does storage.md; tests/integration/test_s3_settings.py tries its policy and its rule
     # nor archives-incremental.md; archives.md shows a reader: tests/unit/storage/test_document.py
     typed = {"README.md", "CONTRIBUTING.md", "lab.md", "operating.md"}
-    tried = {*typed, "archives.md", "archives-incremental.md", "fidelity.md", "storage.md"}
+    tried = {
+        *typed,
+        "upgrading.md",
+        "archives.md",
+        "archives-incremental.md",
+        "fidelity.md",
+        "storage.md",
+    }
     documents = {path.name for path in (*ROOT.glob("*.md"), *Path(ROOT / "docs").glob("*.md"))}
     # bench.md is written by `make bench-plot`; tests/unit/bench is its test
     # many.md is written by `make many`; tests/integration/test_many.py is its test

@@ -84,7 +84,7 @@ class Found:
             moment=now(),
             workers=[info for info, lives in fleet.registry.workers().values() if lives],
             hosts=hosts,
-            workflows=fleet.records.live(),
+            workflows=fleet.records.live(known_only=True),
             drains=fleet.drains.live(),
             queues=dict(zip(names, lengths, strict=True)),
             store=read_report(fleet.redis),

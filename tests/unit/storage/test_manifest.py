@@ -44,7 +44,7 @@ def test_validation_error_does_not_show_the_spec() -> None:
     [
         {"version": 1},
         {"version": 3},
-        {"unknown": "field"},
+        {"version": 2, "memory": "perhaps"},
         {"id": "web"},
         {"id": "other/20261123T120000Z-1f9a0c"},
         {"workload": "../web"},

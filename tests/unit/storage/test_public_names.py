@@ -55,6 +55,7 @@ def test_public_names_are_these() -> None:
         "StoreFullError",
         "StoreUnavailableError",
         "member_checkpoint_id",
+        "first_reason",
         "limit_bandwidth",
         "StoredKind",
         "children_first",

@@ -231,7 +231,7 @@ def test_a_worker_that_comes_back_in_time_keeps_its_step(
     seen = migration(CHECKPOINT, StepState.RUNNING, lapsed=True)
     alive = migration(CHECKPOINT, StepState.RUNNING).model_copy(update={"id": seen.id})
     context.records.create(alive)
-    monkeypatch.setattr(context.records, "live", lambda: [seen])
+    monkeypatch.setattr(context.records, "live", lambda **_: [seen])
     look(recorder, context, redis)
     assert context.records.get(seen.id) == alive
     assert recorder.sent == []
