@@ -14,6 +14,9 @@ PATH=$PATH:/usr/sbin:/sbin # a plain user's PATH may lack these
 need mmdebstrap mmdebstrap command -v mmdebstrap
 need 'Debian archive keys' debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
 need redis-server redis-server command -v redis-server
+need nginx nginx command -v nginx
+need chromium chromium command -v chromium
+need chromedriver chromium-driver command -v chromedriver
 need ip iproute2 command -v ip
 need mount mount command -v mount
 need nsenter util-linux command -v nsenter

@@ -1,7 +1,8 @@
-"""Commands that run or show the installation: worker, dev, workers, ps."""
+"""Commands that run or show the installation: worker, dev, flower, workers, ps."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from podferry.cli.common import (
     print_records,
     print_table,
 )
-from workers.settings import load_settings
+from workers.settings import dev_state_dir, load_settings
 
 SocketOption = Annotated[
     str | None, typer.Option("--socket", help="Podman's socket. [env: PODFERRY_SOCKET]")
@@ -120,7 +121,38 @@ def ps(output: OutputOption = Output.TABLE, redis: RedisOption = None) -> None:
             typer.echo(f"{inventory.host}: {inventory.error}", err=True)
 
 
+def flower(
+    port: Annotated[int, typer.Option("--port", help="On loopback.", min=1, max=65535)] = 5555,
+    unix_socket: Annotated[
+        Path | None,
+        typer.Option(
+            "--unix-socket",
+            help="Listen here instead, for a proxy that asks who it is: nobody else may reach it.",
+            show_default=False,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            help="File that it remembers tasks in; else in the state directory.",
+            show_default=False,
+        ),
+    ] = None,
+    redis: RedisOption = None,
+) -> None:
+    """Serve Flower, which shows every step of every workflow and changes nothing."""
+    from workers.flower import run_flower
+
+    run_flower(
+        load_settings(redis_url=redis),
+        port=port,
+        unix_socket=unix_socket,
+        state=state or dev_state_dir() / "flower",
+    )
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (worker, dev, workers, ps):
+    for command in (worker, dev, flower, workers, ps):
         app.command()(command)

@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
+import re
+import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from json import loads
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flower.urls import handlers
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
 
-from podferry import Outcome, RunSpec, Unit, Workflow
+from podferry import Fallback, Outcome, RunSpec, Unit, Workflow
+from runtime import RestoreFailedError
 from tasks.queues import unit_task
 from tests.fleet import WAIT_SECONDS, eventually
+from tests.lab import missing
 from tests.many.hosts import IMAGE
 from tests.many.installation import Installation, installation
-from tests.services import Server, free_port
+from tests.proxy import Proxy, flower_behind_proxy
 
 pytestmark = pytest.mark.integration
 
 PASSWORD = "redis-passw0rd-2f81"
 TOKEN = "token-of-the-app-9c55"
-CELERY = str(Path(sys.executable).with_name("celery"))
 SLOWLY = 0.05  # seconds for each 4 KiB of a checkpoint
 LAYER = os.urandom(4 << 20)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flower:
-    """A Flower that watches an installation."""
+    """A Flower that watches an installation, seen through its proxy."""
 
-    address: str
+    proxy: Proxy
     made: Installation
 
     def read(self, path: str) -> str:
-        """What it answers, be it an error."""
-        try:
-            url = f"{self.address}{path}"
-            with urllib.request.urlopen(url, timeout=WAIT_SECONDS) as answer:  # noqa: S310 - http
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode()
+        """What it answers one who is logged in, be it an error."""
+        return self.proxy.read(path)
 
     def tasks(self, workflow: Workflow) -> dict[str, dict[str, Any]]:
         """The tasks of a workflow by id, as the list has them."""
@@ -69,31 +69,16 @@ class Flower:
 
 @pytest.fixture(scope="module")
 def flower() -> Iterator[Flower]:
-    """Two hosts with workers, a control worker, and Flower, as docs/operating.md starts it."""
+    """Two hosts with workers, a control worker, and Flower behind its proxy."""
     with (
         tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp", ignore_cleanup_errors=True) as name,
         installation(Path(name), "ab", password=PASSWORD) as made,
+        flower_behind_proxy(Path(name), made.redis_url) as proxy,
     ):
-        port = free_port()
-        found = Flower(address=f"http://127.0.0.1:{port}", made=made)
-        server = Server(
-            command=[CELERY, "flower", "--address=127.0.0.1", f"--port={port}"],
-            environment={
-                "CELERY_BROKER_URL": made.redis_url,
-                "CELERY_RESULT_BACKEND": made.redis_url,
-                "FLOWER_READ_ONLY": "true",
-                "FLOWER_UNAUTHENTICATED_API": "true",
-            },
-            directory=Path(name),
-            is_ready=lambda: _serves(found),
-        )
-        server.start()
-        try:
-            made.await_workers()
-            eventually(lambda: loads(found.read("/api/workers?refresh=1")), "Flower sees no worker")
-            yield found
-        finally:
-            server.stop()
+        found = Flower(proxy=proxy, made=made)
+        made.await_workers()
+        eventually(lambda: loads(found.read("/api/workers?refresh=1")), "Flower sees no worker")
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +145,107 @@ def test_no_secret_is_shown_anywhere(flower: Flower, moved: Workflow) -> None:
         assert TOKEN not in answer, place
 
 
-def _serves(flower: Flower) -> bool:
+# What Flower knows to do beside showing something (flower/urls.py).
+CONTROLS = (
+    *("task/apply", "task/async-apply", "task/send-task", "task/abort", "task/timeout"),
+    *("task/rate-limit", "task/revoke", "worker/shutdown", "worker/pool/restart"),
+    *("worker/pool/grow", "worker/pool/shrink", "worker/pool/autoscale"),
+    *("worker/queue/add-consumer", "worker/queue/cancel-consumer"),
+)
+PAGES = (
+    *("/", "/workers", "/tasks", "/broker", "/metrics", "/healthcheck", "/static/js/flower.js"),
+    *("/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length"),
+)
+
+
+@pytest.mark.parametrize("password", ["", "operator", "x" * 32])
+def test_without_the_login_nothing_is_answered(flower: Flower, password: str) -> None:
+    for path in (*PAGES, "/login", "/no-such", "//metrics", "/static/../metrics", "/./healthcheck"):
+        status, answer = flower.proxy.ask(path, password=password)
+        assert status == 401, path
+        assert "flower" not in answer.lower()
+
+
+def test_with_the_login_the_pages_are_there(flower: Flower) -> None:
+    for path in PAGES:
+        assert flower.proxy.ask(path)[0] == 200, path
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_nobody_can_run_revoke_or_change_anything(flower: Flower, control: str) -> None:
+    for method in ("POST", "PUT", "DELETE"):
+        path = f"/api/{control}/podferry.checkpoint"
+        assert flower.proxy.ask(path, method=method)[0] == 403
+    assert flower.proxy.ask(f"/api/{control}/podferry.checkpoint")[0] in {404, 405}
+
+
+def test_every_control_of_this_flower_is_tried() -> None:
+    known = {
+        pattern.removeprefix("/api/").removesuffix("/(.+)")
+        for pattern, handler, *_ in (rule for rule in handlers if isinstance(rule, tuple))
+        if "post" in vars(handler) and pattern.startswith("/api/")
+    }
+    assert known == set(CONTROLS)
+
+
+def test_it_remembers_when_it_is_started_again(flower: Flower, moved: Workflow) -> None:
+    before = set(flower.tasks(moved))
+    flower.proxy.flower.stop()
+    flower.proxy.flower.start()
+    eventually(lambda: flower.proxy.ask("/healthcheck")[0] == 200, "Flower is not back")
+    assert before <= set(flower.tasks(moved))
+
+
+@contextmanager
+def chromium(directory: Path) -> Iterator[WebDriver]:
+    """A browser of its own, without a window."""
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        missing("no chromium with its driver; ops/setup/system.sh installs them")
+    options = ChromeOptions()
+    options.binary_location = str(programs[0])
+    words = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1500,1000")
+    for word in (*words, f"--user-data-dir={directory}"):
+        options.add_argument(word)
+    driver = Chrome(options=options, service=Service(str(programs[1])))
     try:
-        return flower.read("/healthcheck") == "OK"
-    except OSError:
-        return False
+        yield driver
+    finally:
+        driver.quit()
+
+
+def row(browser: WebDriver, address: str, pattern: str) -> str:
+    """The row of the list of tasks that this is found in, once there is one."""
+
+    def look() -> str | None:
+        browser.get(f"{address}/tasks")
+        eventually(lambda: browser.find_elements(By.CSS_SELECTOR, "#tasks-table td"), "no list")
+        lines = [line.text for line in browser.find_elements(By.CSS_SELECTOR, "#tasks-table tr")]
+        return next((line for line in lines if re.search(pattern, line, re.DOTALL)), None)
+
+    return eventually(look, f"no row with {pattern}")
+
+
+def test_in_a_browser(flower: Flower, moved: Workflow, tmp_path: Path) -> None:
+    """PODFERRY_PICTURES=docs keeps the picture of it."""
+    client, hosts, proxy = flower.made.client, flower.made.hosts, flower.proxy
+    reason = "restore of 'web' failed: CRIU: Can't open file /var/lib/data"
+    hosts.runtimes["a"].faults["restore"] = [RestoreFailedError("web", reason.partition(": ")[2])]
+    failing = client.migrate("web", to="a", fallback=[Fallback.RESUME])
+    ended = client.wait(failing.id, timeout_seconds=WAIT_SECONDS)
+    assert ended.outcome is Outcome.RESUMED
+    with chromium(tmp_path / "browser") as browser:
+        for path in ("/metrics", "/tasks", "/"):
+            browser.get(f"{proxy.address}{path}")
+            shown = browser.find_element(By.TAG_NAME, "body").text
+            assert shown == "" or shown.startswith("401"), path
+        browser.get(f"{proxy.logged_in}/tasks")
+        assert reason in row(browser, proxy.address, f"{failing.id}.*FAILURE")
+        hosts.pace_seconds = SLOWLY / 10
+        running = client.migrate("web", to="a")
+        row(browser, proxy.address, rf"checkpoint.*{running.id}.*PROGRESS.*[1-9]\.\d MiB so far")
+        pictures = Path(os.environ.get("PODFERRY_PICTURES") or tmp_path)
+        assert browser.save_screenshot(str(pictures / "flower.png"))
+        hosts.pace_seconds = 0
+    done = client.wait(running.id, timeout_seconds=WAIT_SECONDS)
+    assert done.outcome is Outcome.MOVED
