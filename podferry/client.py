@@ -67,6 +67,7 @@ from tasks.registry import Registry
 from tasks.schedule import Schedule
 from tasks.schedules import checkpoint_workflow
 from tasks.stored import asked_json
+from workers.secure import require_secure
 from workers.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Client:
                 "no broker is configured; set PODFERRY_REDIS_URL, pass --redis, "
                 "or run everything on this machine with: podferry dev"
             )
+        require_secure(self._settings)
         self._redis = connect(self._settings.redis_url)
         self._records = Records(self._redis, keep=self._settings.keep_records)
         self._registry = Registry(self._redis)

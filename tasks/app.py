@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 RESULT_DAYS = 7
 
 
-def make_app(redis_url: str, context: Context) -> Celery:
-    """The application of a worker, whose tasks work in this ``context``.
+def make_app(redis_url: str, context: Context, own: str = CONTROL_QUEUE) -> Celery:
+    """The application of a worker on queue ``own``, whose tasks work in this ``context``.
 
     Only workers publish: a client changes a record, and a control worker sends what follows.
     """
@@ -63,7 +63,16 @@ def make_app(redis_url: str, context: Context) -> Celery:
         task_queues=[queue(CONTROL_QUEUE)],
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={"health_check_interval": 15, **_tcp(redis_url)},
+        worker_enable_remote_control=False,
+        broker_transport_options={
+            "health_check_interval": 15,
+            # keys of its own, so that no other worker need see what it has taken
+            "unacked_key": f"{own}:unacked",
+            "unacked_index_key": f"{own}:unacked_index",
+            "unacked_mutex_key": f"{own}:unacked_mutex",
+            "priority_steps": [0],
+            **_tcp(redis_url),
+        },
         redis_socket_keepalive="socket_keepalive" in _tcp(redis_url),
         redis_socket_timeout=30.0,
         redis_retry_on_timeout=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -37,15 +38,32 @@ def connect(url: str, *, retries: int = 3) -> Redis:
     )
 
 
+def with_ca(url: str, ca_file: Path) -> str:
+    """The URL of a server whose certificate comes from an authority in this PEM file."""
+    return _with_option(url, "ssl_ca_certs", str(ca_file))
+
+
 def celery_url(url: str) -> str:
-    """The same server in Celery's spelling: it says ``redis+socket://`` for a unix socket."""
+    """The same server in Celery's spelling.
+
+    It says ``redis+socket://`` for a unix socket, and wants to be told that it has to look at
+    certificates.
+    """
+    if url.startswith("rediss://"):
+        return _with_option(url, "ssl_cert_reqs", "required")
     return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
 
 
-def safe_url(url: str) -> str:
-    """A URL without its user and password, fit to be shown."""
+def _with_option(url: str, name: str, value: str) -> str:
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    options = parse_qs(parts.query) | {name: [value]}
+    return parts._replace(query=urlencode(options, doseq=True)).geturl()
+
+
+def safe_url(url: str) -> str:
+    """A URL without its user, password and options, fit to be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
 @contextmanager

@@ -42,6 +42,21 @@ class UnreadableRecordError(TasksError):
         )
 
 
+class InsecureSettingError(InvalidRequestError):
+    """A setting would let somebody in. ``setting`` is its name."""
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(setting, reason)
+        self.setting = setting
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"PODFERRY_{self.setting.upper()} is not secure: {self.reason}; "
+            "only to try things out, set PODFERRY_ENVIRONMENT=dev"
+        )
+
+
 class UnknownHostError(TasksError):
     """No worker of this host was ever seen."""
 

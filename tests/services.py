@@ -173,10 +173,11 @@ def versitygw_server() -> Iterator[S3Server]:
 
 
 @contextlib.contextmanager
-def redis_server(*, password: str = "") -> Iterator[RedisServer]:
+def redis_server(*, password: str = "", users: str = "") -> Iterator[RedisServer]:
     """A Redis of its own, empty. Skips the test when there is no redis-server here.
 
-    It asks for the `password`, if there is one.
+    It asks for the `password`, if there is one. With `users`, the text of an ACL file, `url` names
+    none of them.
     """
     binary = shutil.which("redis-server")
     if binary is None:
@@ -184,6 +185,9 @@ def redis_server(*, password: str = "") -> Iterator[RedisServer]:
     port = free_port()
     secured = ["--requirepass", password] if password else []
     with _directory() as directory:
+        if users:
+            (directory / "users.acl").write_text(users)
+            secured = ["--aclfile", str(directory / "users.acl")]
         server = Server(
             command=[
                 binary,
@@ -265,6 +269,7 @@ def _pongs(port: int, password: str) -> bool:
             login = f"AUTH {password}\r\n" if password else ""
             connection.sendall(f"{login}PING\r\nQUIT\r\n".encode())
             # while it loads its file it answers -LOADING
-            return b"+PONG" in connection.makefile("rb").read()
+            answer = connection.makefile("rb").read()
+            return b"+PONG" in answer or b"-NOAUTH" in answer
     except OSError:
         return False

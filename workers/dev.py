@@ -32,7 +32,12 @@ def run_dev(settings: Settings) -> None:
     store = settings.store_url or f"file://{state / 'store'}"
     with _redis(state) as redis_url:
         local = settings.model_copy(
-            update={"redis_url": redis_url, "store_url": store, "host": settings.host or "local"}
+            update={
+                "redis_url": redis_url,
+                "store_url": store,
+                "host": settings.host or "local",
+                "environment": "dev",
+            }
         )
         save_dev_connection(redis_url, store)
         try:

@@ -16,6 +16,7 @@ from celery import Celery
 from flower.options import options
 
 from tasks.broker import broker_errors, celery_url, connect
+from workers.secure import require_secure
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def run_flower(settings: Settings, *, port: int, unix_socket: Path | None, state
 
     Raises BrokerUnavailableError when Redis cannot be reached to begin with.
     """
+    require_secure(settings)
     with broker_errors(settings.redis_url):
         connect(settings.redis_url).ping()
     state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

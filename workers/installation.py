@@ -83,6 +83,8 @@ def secret_files(made: Path, hub: str) -> Mapping[str, str]:
         "grafana/admin_password": _password(),
     }
     for role, password in redis.items():
+        # its servers do not speak TLS yet: a network that others are in needs a tunnel
+        files[f"{role}/podferry_environment"] = "dev"
         files[f"{role}/podferry_redis_url"] = f"redis://{role}:{password}@{hub}:{REDIS_PORT}/0"
     for role in (Role.CONTROL, Role.HOST, Role.CLIENT):
         files[f"{role}/podferry_store_url"] = f"s3+http://{hub}:{STORE_PORT}/{BUCKET}"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -33,6 +33,7 @@ from storage import (
     parse_duration,
 )
 from storage.s3_options import Addressing, ServerEncryption
+from tasks.broker import with_ca
 from tasks.errors import InvalidRequestError
 from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
@@ -47,6 +48,7 @@ DEFAULT_SOCKET = "/run/podman/podman.sock"
 SECRETS_DIR = "PODFERRY_SECRETS_DIR"
 """Names a directory of settings in files: the name is the variable's, in lower case."""
 UNSET = ""
+Environment = Literal["production", "dev"]
 
 
 def _read(parse: Callable[[str], object]) -> BeforeValidator:
@@ -91,6 +93,14 @@ class Settings(BaseSettings):
         default=UNSET,
         repr=False,  # it may carry a password
         description="Broker and records: redis://[:PASSWORD@]HOST:PORT/0, rediss://…, unix:///PATH",
+    )
+    redis_ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that the certificate at rediss:// may come from",
+    )
+    environment: Environment = Field(
+        default="production",
+        description="production: settings that let others in are refused; dev: they are not",
     )
     store_url: str = Field(
         default=UNSET,
@@ -222,6 +232,12 @@ class Settings(BaseSettings):
         """The environment, then files: pydantic-settings' hook for where settings come from."""
         files = SecretsSettingsSource(settings_cls, os.environ.get(SECRETS_DIR) or None)
         return init_settings, env_settings, files
+
+    @model_validator(mode="after")
+    def _trust(self) -> Settings:
+        if self.redis_ca_file is not None and self.redis_url.startswith("rediss://"):
+            self.redis_url = with_ca(self.redis_url, self.redis_ca_file)
+        return self
 
     def retention(self) -> RetentionPolicy:
         """What is kept where no label says otherwise."""

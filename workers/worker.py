@@ -41,6 +41,7 @@ from workers.reconciling import bell, reconcile_timer
 from workers.repeating import Repeating
 from workers.retention import retention_timer
 from workers.schedules import schedule_timer
+from workers.secure import require_secure
 from workers.settings import Settings, dev_state_dir
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
         raise InvalidRequestError("a worker needs --host NAME, --control, or both")
     if control and settings.heal_after is not None and not settings.fence_command:
         raise InvalidRequestError("PODFERRY_HEAL_AFTER needs PODFERRY_FENCE_COMMAND")
+    require_secure(settings)
     log_to_redis(settings)
     give_large_blocks_back()
     redis = connect(settings.redis_url)
@@ -82,7 +84,8 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
         retention=settings.retention(),
         orphan_grace=settings.retention_grace,
     )
-    app = make_app(settings.redis_url, context)
+    own = host_queue(settings.host) if settings.host else CONTROL_QUEUE
+    app = make_app(settings.redis_url, context, own)
     evict_first(settings, engine)
     return _serve(app, settings, control, _background(app, context, settings, control, engine))
 

@@ -26,6 +26,7 @@ def settings(lab: Lab, node: str) -> dict[str, str]:
     facts: dict[str, Any] = json.loads((lab.directory / "lab.json").read_text())
     minio = facts["hub"]["minio"]
     environment = {
+        "PODFERRY_ENVIRONMENT": "dev",  # its networks are this machine's own
         "PODFERRY_REDIS_URL": facts["hub"]["redis"]["url"],
         "PODFERRY_KEY_FILE": str(_key_file(lab)),
     }

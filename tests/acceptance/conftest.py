@@ -10,6 +10,8 @@ import pytest
 from podferry.cli.main import main
 from tests.acceptance.typing_in import Done, Run
 
+BASE = {"XDG_STATE_HOME": "/nonexistent", "PODFERRY_ENVIRONMENT": "dev"}
+
 
 @pytest.fixture
 def podferry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
@@ -18,7 +20,7 @@ def podferry(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     def run(*words: str, **environment: str) -> Done:
         for name in [n for n in os.environ if n.startswith("PODFERRY_")]:
             monkeypatch.delenv(name)
-        for name, value in {"XDG_STATE_HOME": "/nonexistent", **environment}.items():
+        for name, value in {**BASE, **environment}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["podferry", *words])
         with pytest.raises(SystemExit) as left:

@@ -63,6 +63,7 @@ class Place:
 @pytest.fixture
 def place(podferry: Run, redis_url: str, tmp_path: Path) -> Place:
     environment = {
+        "PODFERRY_ENVIRONMENT": "dev",
         "PODFERRY_REDIS_URL": redis_url,
         "PODFERRY_STORE_URL": (tmp_path / "store").as_uri(),
         "PODFERRY_ENCRYPTION": "off",

@@ -263,7 +263,7 @@ def watching(hub: Hub, workflow_id: str) -> subprocess.Popen[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PODFERRY_")}
     return subprocess.Popen(
         [PODFERRY, "watch", workflow_id],
-        env={**clean, "PODFERRY_REDIS_URL": hub.url},
+        env={**clean, "PODFERRY_ENVIRONMENT": "dev", "PODFERRY_REDIS_URL": hub.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -12,7 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from podferry import Client, Settings
+from tasks.acl import RedisUser, Role, acl_file
 from tests.many.hosts import FakeHosts
 from tests.services import redis_server
 from workers.settings import load_settings
@@ -87,6 +90,7 @@ class Installation:
     hosts: FakeHosts
     client: Client
     redis_url: str
+    directory: Path
     workers: list[Worker] = field(default_factory=list)
 
     def await_workers(self) -> None:
@@ -105,22 +109,40 @@ class Installation:
 
 @contextmanager
 def installation(
-    directory: Path, hosts: Sequence[str], *, controls: int = 1, password: str = ""
+    directory: Path,
+    hosts: Sequence[str],
+    *,
+    controls: int = 1,
+    password: str = "",
+    secured: bool = False,
 ) -> Iterator[Installation]:
-    """Bring it up; its workers may still be starting."""
+    """Bring it up; its workers may still be starting.
+
+    One that is ``secured`` is in production: each of its parts is a user of Redis by itself.
+    """
     fake = FakeHosts(directory=directory, names=hosts)
+    users = redis_users(hosts) if secured else []
+    acl_text = acl_file(users) if secured else ""
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server(password=password))
+        redis = stack.enter_context(redis_server(password=password, users=acl_text))
         stack.enter_context(fake.serving())
         environment = _environment(directory, redis.url)
-        settings = _settings(environment)
+        own = {user.name: _login(redis.url, user) for user in users}
+        settings = _settings(environment | own.get(Role.CLIENT, {}))
         settings.key_ring().create()
+        workers: list[tuple[str, str, Path | None]] = [
+            (host, f"host.{host}", fake.socket(host)) for host in hosts
+        ]
+        workers += [(f"control-{n}", str(Role.CONTROL), None) for n in range(controls)]
         made = Installation(
             hosts=fake,
             client=stack.enter_context(Client(settings)),
             redis_url=redis.url,
-            workers=[_worker(directory, environment, host, fake.socket(host)) for host in hosts]
-            + [_worker(directory, environment, f"control-{n}", None) for n in range(controls)],
+            directory=directory,
+            workers=[
+                _worker(directory, environment | own.get(user, {}), name, socket)
+                for name, user, socket in workers
+            ],
         )
         for worker in made.workers:
             stack.callback(worker.stop)
@@ -128,8 +150,29 @@ def installation(
         yield made
 
 
+def redis_users(hosts: Sequence[str]) -> list[RedisUser]:
+    """Everybody in a secured installation; the password is the name."""
+    roles = [role for role in Role if role is not Role.HOST]
+    users = [RedisUser(role=role, password=SecretStr(f"{role}-password")) for role in roles]
+    return users + [
+        RedisUser(role=Role.HOST, host=host, password=SecretStr(f"host.{host}-password"))
+        for host in hosts
+    ]
+
+
+def login(redis_url: str, user: RedisUser) -> str:
+    """The URL at which a user is let in."""
+    password = user.password.get_secret_value()
+    return redis_url.replace("redis://", f"redis://{user.name}:{password}@")
+
+
+def _login(redis_url: str, user: RedisUser) -> dict[str, str]:
+    return {"PODFERRY_ENVIRONMENT": "production", "PODFERRY_REDIS_URL": login(redis_url, user)}
+
+
 def _environment(directory: Path, redis_url: str) -> dict[str, str]:
     return {
+        "PODFERRY_ENVIRONMENT": "dev",
         "PODFERRY_REDIS_URL": redis_url,
         "PODFERRY_STORE_URL": f"file://{directory / 'store'}",
         "PODFERRY_KEY_FILE": str(directory / "keys.json"),
@@ -141,7 +184,7 @@ def _environment(directory: Path, redis_url: str) -> dict[str, str]:
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:
-    names = ("redis_url", "store_url", "key_file", "spool", "lease_seconds")
+    names = ("environment", "redis_url", "store_url", "key_file", "spool", "lease_seconds")
     return load_settings(**{name: environment[f"PODFERRY_{name.upper()}"] for name in names})
 
 
