@@ -11,32 +11,28 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping
-from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import bcrypt
+from pydantic import SecretStr
 
 from storage import KeyFile
+from tasks.acl import RedisUser, Role, acl_file
 from tasks.errors import InvalidRequestError
+from workers.authority import Authority
 
 SERVICE_ID = 10001  # user and group of the processes in our images (ops/images/Containerfile)
 REDIS_PORT = 6379
 STORE_PORT = 9000
 BUCKET = "podferry"
 OPERATOR = "operator"  # the name that people log in with
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
-
-class Role(StrEnum):
-    """Who talks to Redis, each with a password of its own."""
-
-    CONTROL = "control"
-    HOST = "host"
-    CLIENT = "client"  # the command line, and control planes
-    FLOWER = "flower"
-
-
-SERVICES = (Role.CONTROL, Role.FLOWER, "archive", "grafana", "minio", "proxy", "redis")
+SERVICES = (
+    *(Role.CONTROL, Role.FLOWER),
+    *("archive", "authority", "grafana", "minio", "proxy", "redis"),
+)
 """Directories whose files processes in containers read; the others are their maker's alone."""
 
 
@@ -66,41 +62,65 @@ def make_installation(directory: Path, *, hub: str) -> None:
             _write(environment, compose_variables(made, hub))
             new.rename(made)  # all of them or none
     except OSError as error:
-        raise InvalidRequestError(f"{error.filename}: {error.strerror}") from error
+        raise _unwritable(error) from error
+
+
+def add_host(directory: Path, host: str, *, notices: bool) -> Path:
+    """Make the settings of one more host's worker, and its user of Redis; return where they are.
+
+    With ``notices`` it may drain itself. Raises InvalidRequestError where the host has some
+    already, or the directory holds no installation.
+    """
+    made = directory.absolute() / "secrets"
+    user = RedisUser(role=Role.HOST, host=host, password=_password(), notices=notices)
+    if (made / user.name).exists():
+        raise InvalidRequestError(f"{made / user.name} exists: the host is known already")
+    try:
+        settings = {p.name: p.read_text().strip() for p in (made / Role.CLIENT).iterdir()}
+        hub = urlsplit(settings["podferry_redis_url"]).hostname or ""
+        settings |= {"podferry_redis_url": _redis_url(user, hub), "podferry_host": host}
+        for name, value in settings.items():
+            _write(made / user.name / name, value)
+        with (made / "redis" / "users.acl").open("a") as users:
+            users.write(acl_file([user]).partition("\n")[2])
+    except OSError as error:
+        raise _unwritable(error) from error
+    return made / user.name
 
 
 def secret_files(made: Path, hub: str) -> Mapping[str, str]:
     """What is made in the directory ``made``, by path below it, but for the archives' keys."""
-    redis = {role: _password() for role in Role}
-    store, login = _password(), _password()
+    users = [RedisUser(role=role, password=_password()) for role in Role if role is not Role.HOST]
+    store, login = _password().get_secret_value(), _password().get_secret_value()
+    authority = Authority(f"Podferry at {hub}")
+    redis_certificate, redis_key = authority.issue([hub, "redis", *LOCAL_NAMES])
+    store_certificate, store_key = authority.issue([hub, "minio", *LOCAL_NAMES])
     files = {
-        "redis/users.acl": redis_users(redis),
+        "authority/ca.pem": authority.certificate,
+        f"{OPERATOR}/ca.key": authority.key,
+        "redis/users.acl": acl_file(users),
+        "redis/tls.crt": redis_certificate,
+        "redis/tls.key": redis_key,
         "minio/root_user": "root",
-        "minio/root_password": _password(),
+        "minio/root_password": _password().get_secret_value(),
         "minio/podferry_password": store,
+        "minio/certs/public.crt": store_certificate,
+        "minio/certs/private.key": store_key,
         "proxy/htpasswd": f"{OPERATOR}:{_login_hash(login)}",
         f"{OPERATOR}/flower_password": login,
-        "grafana/admin_password": _password(),
+        "grafana/admin_password": _password().get_secret_value(),
     }
-    for role, password in redis.items():
-        # its servers do not speak TLS yet: a network that others are in needs a tunnel
-        files[f"{role}/podferry_environment"] = "dev"
-        files[f"{role}/podferry_redis_url"] = f"redis://{role}:{password}@{hub}:{REDIS_PORT}/0"
-    for role in (Role.CONTROL, Role.HOST, Role.CLIENT):
-        files[f"{role}/podferry_store_url"] = f"s3+http://{hub}:{STORE_PORT}/{BUCKET}"
-        files[f"{role}/podferry_store_access_key"] = BUCKET
-        files[f"{role}/podferry_store_secret_key"] = store
-        files[f"{role}/podferry_key_file"] = str(made / "archive" / "keys.json")
+    for user in users:
+        files |= {f"{user.name}/{name}": v for name, v in _redis_settings(made, user, hub).items()}
+    for role in (Role.CONTROL, Role.CLIENT):
+        files |= {
+            f"{role}/podferry_store_url": f"s3+https://{hub}:{STORE_PORT}/{BUCKET}",
+            f"{role}/podferry_store_access_key": BUCKET,
+            f"{role}/podferry_store_secret_key": store,
+            f"{role}/podferry_store_ca_file": str(made / "authority" / "ca.pem"),
+            f"{role}/podferry_key_file": str(made / "archive" / "keys.json"),
+        }
     return files
-
-
-def redis_users(passwords: Mapping[Role, str]) -> str:
-    """Redis' ACL file, which holds hashes: nobody comes in without a name and a password."""
-    users = [
-        f"user {role} on #{sha256(password.encode()).hexdigest()} ~* &* +@all -@admin -@dangerous"
-        for role, password in passwords.items()
-    ]
-    return "\n".join(["user default off", *users])
 
 
 def compose_variables(made: Path, hub: str) -> str:
@@ -108,8 +128,19 @@ def compose_variables(made: Path, hub: str) -> str:
     return f"PODFERRY_HUB={hub}\nPODFERRY_SECRETS={made}"
 
 
-def _password() -> str:
-    return secrets.token_urlsafe(24)  # 192 bits: no hash of it is worth an attack
+def _redis_settings(made: Path, user: RedisUser, hub: str) -> dict[str, str]:
+    return {
+        "podferry_redis_url": _redis_url(user, hub),
+        "podferry_redis_ca_file": str(made / "authority" / "ca.pem"),
+    }
+
+
+def _redis_url(user: RedisUser, hub: str) -> str:
+    return f"rediss://{user.name}:{user.password.get_secret_value()}@{hub}:{REDIS_PORT}/0"
+
+
+def _password() -> SecretStr:
+    return SecretStr(secrets.token_urlsafe(24))  # 192 bits: no hash of it is worth an attack
 
 
 def _login_hash(password: str) -> str:
@@ -120,7 +151,7 @@ def _login_hash(password: str) -> str:
 def _write(path: Path, content: str) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{content}\n")
+        file.write(f"{content.strip()}\n")
 
 
 def _give_away(new: Path) -> None:
@@ -128,5 +159,9 @@ def _give_away(new: Path) -> None:
     if os.geteuid() != 0:
         return
     for name in SERVICES:
-        for path in (new / name, *(new / name).iterdir()):
+        for path in (new / name, *(new / name).rglob("*")):
             shutil.chown(path, SERVICE_ID, SERVICE_ID)
+
+
+def _unwritable(error: OSError) -> InvalidRequestError:
+    return InvalidRequestError(f"{error.filename}: {(error.strerror or str(error)).lower()}")

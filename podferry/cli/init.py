@@ -1,4 +1,4 @@
-"""The command that makes an installation's secrets."""
+"""Commands that make an installation's secrets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ import typer
 NEXT = """\
 made {directory}/secrets and {directory}/.env, for their owner's eyes only
 keep a copy of secrets/archive/keys.json elsewhere: without it no archive can be read
-next, on this machine: docker compose --env-file {directory}/.env up --detach --build
-then, for each Podman host: copy secrets/host and secrets/archive there (docs/install.md)\
+next, on this machine: make images && docker compose --env-file {directory}/.env up --detach
+then, for each Podman host: podferry add-host NAME\
 """
+NEXT_HOST = """\
+made {made}
+next: docker compose --env-file {directory}/.env restart redis (it reads its users anew)
+then copy it, secrets/archive and secrets/authority to the same places there (docs/install.md)\
+"""
+DirectoryOption = Annotated[
+    Path, typer.Option("--dir", metavar="DIR", help="Where `podferry init` made the secrets.")
+]
+DEFAULT = Path("/etc/podferry")
 
 
 def init(
@@ -38,6 +47,21 @@ def init(
     typer.echo(NEXT.format(directory=directory.absolute()))
 
 
+def add_host(
+    host: Annotated[str, typer.Argument(help="The host's name.", show_default=False)],
+    directory: DirectoryOption = DEFAULT,
+    notices: Annotated[
+        bool, typer.Option("--notices", help="Its worker looks for reclaim notices.")
+    ] = False,
+) -> None:
+    """Make the password and settings of one more host's worker."""
+    from workers.installation import add_host
+
+    made = add_host(directory, host, notices=notices)
+    typer.echo(NEXT_HOST.format(made=made, directory=directory.absolute()))
+
+
 def add_to(app: typer.Typer) -> None:
-    """Add this command."""
-    app.command()(init)
+    """Add these commands."""
+    for command in (init, add_host):
+        app.command()(command)

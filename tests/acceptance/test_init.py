@@ -12,8 +12,10 @@ def test_init_says_what_is_next_and_shows_no_secret(podferry: Run, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert f"docker compose --env-file {tmp_path}/.env up" in done.stdout
     for path in (tmp_path / "secrets").rglob("*"):
-        if path.is_file() and len(path.read_text()) > 20 and path.name != "podferry_key_file":
+        if path.is_file() and len(path.read_text()) > 20 and not path.name.endswith("_file"):
             assert path.read_text().strip() not in done.stdout, path
+    added = podferry("add-host", "a", "--dir", str(tmp_path))
+    assert added.stdout.splitlines()[0] == f"made {tmp_path}/secrets/host.a"
 
 
 def test_init_does_not_touch_what_is_there(podferry: Run, tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
+from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
+from pydantic import ValidationError
 
 from storage import KeyFile
+from tasks.acl import Role
 from tasks.errors import InvalidRequestError
-from workers.installation import SERVICE_ID, SERVICES, Role, make_installation
+from workers.installation import SERVICE_ID, SERVICES, add_host, make_installation
+from workers.secure import require_secure
 from workers.settings import Settings, load_settings
 
 
@@ -26,6 +30,9 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def files(directory: Path) -> Iterator[Path]:
     return (path for path in directory.rglob("*") if path.is_file())
+
+
+USERS = [role for role in Role if role is not Role.HOST]
 
 
 def make(directory: Path) -> Path:
@@ -46,14 +53,14 @@ def test_what_services_read_is_theirs_and_the_rest_is_roots(tmp_path: Path) -> N
     secrets = make(tmp_path)
     for path in secrets.iterdir():
         owner = SERVICE_ID if path.name in SERVICES else 0
-        assert {found.stat().st_uid for found in (path, *path.iterdir())} == {owner}, path
+        assert {found.stat().st_uid for found in (path, *path.rglob("*"))} == {owner}, path
 
 
 def test_no_two_secrets_and_no_two_installations_are_alike(tmp_path: Path) -> None:
     passwords: list[str] = []
     for name in ("one", "other"):
         secrets = make(tmp_path / name)
-        urls = [urlsplit(read(secrets / role / "podferry_redis_url")) for role in Role]
+        urls = [urlsplit(read(secrets / role / "podferry_redis_url")) for role in USERS]
         passwords += [str(url.password) for url in urls]
         passwords += [read(secrets / "minio" / "root_password")]
         passwords += [read(secrets / "minio" / "podferry_password")]
@@ -63,20 +70,58 @@ def test_no_two_secrets_and_no_two_installations_are_alike(tmp_path: Path) -> No
     assert min(len(password) for password in passwords) == 32
 
 
-@pytest.mark.parametrize("role", [Role.CONTROL, Role.HOST, Role.CLIENT])
-def test_each_role_has_its_settings(
-    role: Role, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("role", ["control", "client", "host.a"])
+def test_each_role_has_settings_that_production_takes(
+    role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = make(tmp_path)
+    add_host(tmp_path, "a", notices=False)
     monkeypatch.setenv("PODFERRY_SECRETS_DIR", str(secrets / role))
     settings = load_settings()
+    require_secure(settings)
     url = urlsplit(settings.redis_url)
-    assert (url.username, url.hostname, url.port) == (role, "hub.example", 6379)
-    assert settings.store_url == "s3+http://hub.example:9000/podferry"
+    assert (url.scheme, url.username, url.hostname) == ("rediss", role, "hub.example")
+    assert settings.store_url == "s3+https://hub.example:9000/podferry"
+    assert settings.redis_ca_file == settings.store_ca_file == secrets / "authority" / "ca.pem"
     assert settings.store_secret_key is not None
     password = read(secrets / "minio" / "podferry_password")
     assert settings.store_secret_key.get_secret_value() == password
     assert settings.key_ring().keys() == KeyFile(secrets / "archive" / "keys.json").keys()
+    assert settings.host == ("a" if role == "host.a" else None)
+
+
+def test_hosts_are_added_each_with_a_user_of_its_own(tmp_path: Path) -> None:
+    secrets = make(tmp_path)
+    before = read(secrets / "redis" / "users.acl")
+    made = [add_host(tmp_path, host, notices=host == "b") for host in "ab"]
+    assert made == [secrets / "host.a", secrets / "host.b"]
+    users = read(secrets / "redis" / "users.acl")
+    assert users.startswith(before)
+    added = users.removeprefix(before).strip().splitlines()
+    assert [line.split()[1] for line in added] == ["host.a", "host.b"]
+    assert ["podferry:drains*" in line.partition("(+@read")[2] for line in added] == [False, True]
+    with pytest.raises(InvalidRequestError, match="known already"):
+        add_host(tmp_path, "a", notices=False)
+    assert read(secrets / "redis" / "users.acl") == users
+    assert all(S_IMODE(path.stat().st_mode) == 0o600 for path in files(secrets))
+
+
+@pytest.mark.parametrize(("host", "reason"), [("Bad!", "String"), ("a", "no such file")])
+def test_a_host_that_cannot_be_added_is_none(host: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises((InvalidRequestError, ValidationError), match=reason):
+        add_host(tmp_path, host, notices=False)
+
+
+@pytest.mark.parametrize("server", ["redis/tls", "minio/certs/public"])
+def test_servers_have_certificates_of_the_installations_authority(
+    server: str, tmp_path: Path
+) -> None:
+    secrets = make(tmp_path)
+    authority = load_pem_x509_certificate((secrets / "authority" / "ca.pem").read_bytes())
+    found = load_pem_x509_certificate((secrets / f"{server}.crt").read_bytes())
+    found.verify_directly_issued_by(authority)
+    names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
+    assert "hub.example" in names.get_values_for_type(DNSName)
 
 
 def test_what_checks_a_password_has_only_its_hash(tmp_path: Path) -> None:
@@ -87,7 +132,7 @@ def test_what_checks_a_password_has_only_its_hash(tmp_path: Path) -> None:
     assert bcrypt.checkpw(login.encode(), hashed.encode())
     users = read(secrets / "redis" / "users.acl")
     assert "user default off" in users.splitlines()
-    for role in Role:
+    for role in USERS:
         password = str(urlsplit(read(secrets / role / "podferry_redis_url")).password)
         assert f"user {role} on #{sha256(password.encode()).hexdigest()} " in users
         assert password not in users

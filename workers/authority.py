@@ -1,0 +1,88 @@
+"""An authority of an installation's own, for the certificates of its servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+VALID = timedelta(days=3650)  # as long as the passwords, which come and go with them
+BEFORE = timedelta(days=1)  # clocks differ
+
+
+class Authority:
+    """Makes certificates; ``certificate`` and ``key`` are its own, as PEM."""
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _common(name)
+        own = _builder(self._name, self._name, self._key)
+        limits = x509.BasicConstraints(ca=True, path_length=0)
+        usage = _usage()
+        signed = own.add_extension(limits, critical=True).add_extension(usage, critical=True)
+        self.certificate = _pem(signed.sign(self._key, SHA256()))
+        self.key = _pem_key(self._key)
+
+    def issue(self, names: Iterable[str]) -> tuple[str, str]:
+        """The certificate of a server that is reached by these names or addresses, and its key."""
+        key, known = ec.generate_private_key(ec.SECP256R1()), list(names)
+        builder = _builder(_common(known[0]), self._name, key)
+        alternatives = x509.SubjectAlternativeName([_alternative(name) for name in known])
+        limits = x509.BasicConstraints(ca=False, path_length=None)
+        builder = builder.add_extension(alternatives, critical=False)
+        builder = builder.add_extension(limits, critical=True)
+        return _pem(builder.sign(self._key, SHA256())), _pem_key(key)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BEFORE)
+        .not_valid_after(now + VALID)
+    )
+
+
+def _common(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _usage() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _pem_key(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
