@@ -9,15 +9,15 @@ blocks, so that the frame alone says how it was treated (RFC 8878, section 3.1.1
 
 import struct
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import cast
 
 import zstandard
 
 from storage.compression import Chooser
 from storage.errors import ArchiveDamagedError
 from storage.objects import Blob
-from storage.streams import cut, ordered_map, worker_pool
+from storage.streams import cut, done, in_order, worker_pool
 
 FRAME_BYTES = 1 << 20
 _COMPRESSED_LIMIT = FRAME_BYTES + FRAME_BYTES // 128  # above zstd's worst case, 1/256
@@ -37,14 +37,18 @@ class _Frame:
     """One frame on its way out: as it was read, or what it held, where that was raw."""
 
     packed: bytearray = field(default_factory=bytearray)
-    plain: bytes | None = None
+    plain: bytes = b""
 
 
 def encode(chunks: Iterable[Blob], chooser: Chooser) -> Iterator[Blob]:
     """Compress, as `chooser` says; at most four frames are in memory. Never empty."""
     pieces = ((piece, chooser.level()) for piece in cut(chunks, FRAME_BYTES))
     with worker_pool(_THREADS, "zstd") as pool:
-        for piece, packed in ordered_map(pool, _pack, pieces, ahead=_THREADS):
+        frames: Iterator[Future[tuple[bytearray, bytes | None]]] = (
+            done((piece, None)) if level is None else pool.submit(_pack, piece, level)
+            for piece, level in pieces
+        )
+        for piece, packed in in_order(frames, ahead=_THREADS):
             if packed is None:
                 yield from _raw_frame(piece)
             else:
@@ -57,12 +61,14 @@ def encode(chunks: Iterable[Blob], chooser: Chooser) -> Iterator[Blob]:
 def decode(chunks: Iterable[Blob], *, archive: str) -> Iterator[bytes]:
     """Decompress, in pieces of at most FRAME_BYTES; at most four frames are in memory.
 
-    A chunk is done with when the next is asked for. Raises ArchiveDamagedError, naming `archive`.
+    No chunk may change. Raises ArchiveDamagedError, naming `archive`.
     """
     with worker_pool(_THREADS, "unzstd") as pool:
-        yield from ordered_map(
-            pool, lambda frame: _unpack(frame, archive), _frames(chunks, archive), ahead=_THREADS
+        frames = (
+            done(frame.plain) if frame.plain else pool.submit(_unpack, frame.packed, archive)
+            for frame in _frames(chunks, archive)
         )
+        yield from in_order(frames, ahead=_THREADS)
 
 
 class _Reader:
@@ -74,17 +80,16 @@ class _Reader:
         self._archive = archive
 
     def take(self, count: int) -> bytearray:
-        taken = bytearray(count)
-        self.fill(memoryview(taken))
-        return taken
+        return bytearray().join(self.views(count))
 
-    def fill(self, room: memoryview) -> None:
-        while room:
+    def views(self, count: int) -> Iterator[memoryview]:
+        while count:
             if self.at_end():
                 raise ArchiveDamagedError(self._archive, "it ends in the middle")
-            fitting = self._rest[: len(room)]
-            room[: len(fitting)] = fitting
-            room, self._rest = room[len(fitting) :], self._rest[len(fitting) :]
+            fitting = self._rest[:count]
+            self._rest = self._rest[len(fitting) :]
+            count -= len(fitting)
+            yield fitting
 
     def at_end(self) -> bool:
         while not self._rest:
@@ -104,7 +109,7 @@ def _frames(chunks: Iterable[Blob], archive: str) -> Iterator[_Frame]:
             start.extend(stream.take(length - len(start)))
             yield _Frame(packed=start)
         else:
-            yield _Frame(plain=_raw_blocks(stream, size, archive))
+            yield _Frame(plain=b"".join(_raw_blocks(stream, size, archive)))
     if not stream.at_end():
         raise ArchiveDamagedError(archive, "there is data after its end")
 
@@ -122,16 +127,13 @@ def _raw_length(size: int) -> int:
     return _RAW_FRAME.size + _BLOCK_HEADER_BYTES * -(-size // _BLOCK_BYTES) + size
 
 
-def _raw_blocks(stream: _Reader, size: int, archive: str) -> bytes:
-    """The content of raw blocks, which needs no decompressor, with one copy."""
-    plain = bytearray(size)
+def _raw_blocks(stream: _Reader, size: int, archive: str) -> Iterator[memoryview]:
+    """The content of raw blocks, which needs no decompressor."""
     for start in range(0, size, _BLOCK_BYTES):
-        block = memoryview(plain)[start : start + _BLOCK_BYTES]
-        expected = _block_header(block, last=start + len(block) == size)
-        if stream.take(_BLOCK_HEADER_BYTES) != expected:
+        length = min(_BLOCK_BYTES, size - start)
+        if stream.take(_BLOCK_HEADER_BYTES) != _block_header(length, last=start + length == size):
             raise ArchiveDamagedError(archive, "a raw frame has another kind of block")
-        stream.fill(block)
-    return cast("bytes", plain)  # nobody changes it any more, and a copy costs as much as the rest
+        yield from stream.views(length)
 
 
 def _length(length: int) -> bytes:
@@ -145,10 +147,7 @@ def _frame_length(header: bytearray, archive: str) -> int:
     return int(length)
 
 
-def _pack(work: tuple[bytearray, int | None]) -> tuple[bytearray, bytes | None]:
-    piece, level = work
-    if level is None:
-        return piece, None
+def _pack(piece: bytearray, level: int) -> tuple[bytearray, bytes | None]:
     # compressors are not safe across threads, and a new one per frame costs nothing measurable;
     # the checksum is zstd's own: it shows what went wrong before the seal or after it
     return piece, zstandard.ZstdCompressor(level=level, write_checksum=True).compress(piece)
@@ -160,21 +159,19 @@ def _raw_frame(piece: bytearray) -> Iterator[Blob]:
     yield _RAW_FRAME.pack(_MAGIC, _SINGLE_SEGMENT_4_BYTE_SIZE, len(piece))
     for start in range(0, len(piece), _BLOCK_BYTES):
         block = memoryview(piece)[start : start + _BLOCK_BYTES]
-        yield _block_header(block, last=start + len(block) == len(piece))
+        yield _block_header(len(block), last=start + len(block) == len(piece))
         yield block
 
 
-def _block_header(block: memoryview, *, last: bool) -> bytes:
-    return (len(block) << 3 | last).to_bytes(_BLOCK_HEADER_BYTES, "little")  # block type 0, raw
+def _block_header(length: int, *, last: bool) -> bytes:
+    return (length << 3 | last).to_bytes(_BLOCK_HEADER_BYTES, "little")  # block type 0, raw
 
 
-def _unpack(frame: _Frame, archive: str) -> bytes:
-    if frame.plain is not None:
-        return frame.plain
+def _unpack(packed: bytearray, archive: str) -> bytes:
     try:
         # the size comes first: decompress() allocates whatever the frame claims
-        if not 0 < zstandard.frame_content_size(frame.packed) <= FRAME_BYTES:
+        if not 0 < zstandard.frame_content_size(packed) <= FRAME_BYTES:
             raise ArchiveDamagedError(archive, "a compressed frame claims an impossible size")
-        return zstandard.ZstdDecompressor().decompress(frame.packed, allow_extra_data=False)
+        return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ArchiveDamagedError(archive, f"decompression failed: {error}") from error

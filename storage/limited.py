@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -84,6 +85,11 @@ class _LimitedObjectStore:
         data = self._objects.get(key, max_bytes=max_bytes)
         self._bandwidth.take(len(data))
         return data
+
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+        found = self._objects.blocks(key, block_bytes=block_bytes, max_bytes=max_bytes)
+        self._bandwidth.take(sum(map(len, found)))
+        return found
 
     def exists(self, key: str) -> bool:
         return self._objects.exists(key)

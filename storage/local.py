@@ -4,9 +4,11 @@ import contextlib
 import errno
 import os
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from storage.errors import (
     ObjectExistsError,
@@ -58,17 +60,29 @@ class LocalObjectStore:
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
+        with self._open(key) as file:
+            data = file.read(-1 if max_bytes is None else max_bytes + 1)
+        if max_bytes is not None and len(data) > max_bytes:
+            raise ObjectTooLargeError(key, max_bytes)
+        return data
+
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+        """See ObjectStore."""
+        with self._open(key) as file:
+            if os.fstat(file.fileno()).st_size > max_bytes:
+                raise ObjectTooLargeError(key, max_bytes)
+            return deque(iter(lambda: file.read(block_bytes), b""))
+
+    @contextlib.contextmanager
+    def _open(self, key: str) -> Iterator[BinaryIO]:
         with self._translated():
             try:
                 with self._path(key).open("rb") as file:
-                    data = file.read(-1 if max_bytes is None else max_bytes + 1)
+                    yield file
             except OSError as error:
                 if error.errno in _MISSING:
                     raise ObjectNotFoundError(key) from error
                 raise
-        if max_bytes is not None and len(data) > max_bytes:
-            raise ObjectTooLargeError(key, max_bytes)
-        return data
 
     def exists(self, key: str) -> bool:
         """See ObjectStore."""

@@ -1,10 +1,11 @@
 """An object store in this process's memory: the fake that tests and dry runs use."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from storage.errors import ObjectExistsError, ObjectNotFoundError, ObjectTooLargeError
-from storage.objects import Blob, ObjectInfo, probe, require_key
+from storage.objects import Blob, ObjectInfo, in_blocks, probe, require_key
 
 
 class MemoryObjectStore:
@@ -33,6 +34,10 @@ class MemoryObjectStore:
         if max_bytes is not None and len(data) > max_bytes:
             raise ObjectTooLargeError(key, max_bytes)
         return data
+
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+        """See ObjectStore."""
+        return in_blocks(self.get(key, max_bytes=max_bytes), block_bytes)
 
     def exists(self, key: str) -> bool:
         """See ObjectStore."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,12 @@ class ObjectStore(Protocol):
         ObjectTooLargeError.
         """
 
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+        """As `get`, cut into blocks of `block_bytes`; the last one may be shorter, never empty.
+
+        For what is large: whoever takes them one by one gives their memory back one by one.
+        """
+
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
 
@@ -82,6 +89,12 @@ def require_key(key: str) -> str:
     if "\0" in key or any(not part or part.startswith(".") for part in segments):
         raise ValueError(f"not an object key: {key!r}")
     return key
+
+
+def in_blocks(data: bytes, block_bytes: int) -> deque[bytes]:
+    """What `ObjectStore.blocks` returns, of an object that is in memory as a whole."""
+    starts = range(0, len(data), block_bytes)
+    return deque(data[start : start + block_bytes] for start in starts)
 
 
 def probe(store: ObjectStore) -> None:

@@ -2,9 +2,11 @@
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from storage.errors import ArchiveDamagedError, ObjectNotFoundError, ObjectTooLargeError
 from storage.frames import decode
@@ -17,6 +19,8 @@ from storage.streams import ordered_map, worker_pool
 from storage.throttle import Throttle
 from storage.transfer import Meter, Progress
 
+_Data = TypeVar("_Data")
+
 Alive = Callable[[], None]
 Published = Callable[[], Archive | None]
 
@@ -28,6 +32,9 @@ class Source(Protocol):
     """Where objects come from: an ObjectStore, or what stands before one."""
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """See ObjectStore."""
+
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
         """See ObjectStore."""
 
 
@@ -70,7 +77,7 @@ class Reader:
             numbers = _expected_parts(archive, header)
             # one less ahead than in writing: the part that is being read is in memory too
             ahead = max(1, parallel - 1)
-            parts = source.parts(pool, numbers, header.part_bytes, ahead=ahead)
+            parts = source.parts(pool, numbers, header, ahead=ahead)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last
@@ -114,19 +121,25 @@ class _Source:
 
     def header(self) -> bytes:
         """The sealed header."""
-        return self._await(header_key(self._prefix), RECORD_LIMIT)
+        key = header_key(self._prefix)
+        return self._await(key, lambda: self._objects.get(key, max_bytes=RECORD_LIMIT))
 
     def parts(
-        self, pool: Executor, numbers: Iterable[int], max_bytes: int, *, ahead: int
-    ) -> Iterator[bytes]:
-        """The parts in order; those that are there already are fetched ahead, in parallel."""
+        self, pool: Executor, numbers: Iterable[int], header: Header, *, ahead: int
+    ) -> Iterator[deque[bytes]]:
+        """The parts, in segments; those that are there already are fetched ahead, in parallel."""
 
-        def fetch(number: int) -> tuple[str, bytes | None]:
+        def read(key: str) -> deque[bytes]:
+            return self._objects.blocks(
+                key, block_bytes=header.segment_bytes, max_bytes=header.part_bytes
+            )
+
+        def fetch(number: int) -> tuple[str, deque[bytes] | None]:
             key = part_key(self._prefix, number)
-            return key, self._throttle(lambda: self._get(key, max_bytes))
+            return key, self._throttle(lambda: self._get(key, lambda: read(key)))
 
-        for key, data in ordered_map(pool, fetch, numbers, ahead=ahead):
-            yield self._await(key, max_bytes) if data is None else data
+        for key, part in ordered_map(pool, fetch, numbers, ahead=ahead):
+            yield self._await(key, partial(read, key)) if part is None else part
 
     def archive(self) -> Archive:
         """What the manifest names."""
@@ -135,25 +148,25 @@ class _Source:
             next(waits)
         return archive
 
-    def _await(self, key: str, max_bytes: int) -> bytes:
+    def _await(self, key: str, read: Callable[[], _Data]) -> _Data:
         waits = _waits(self._alive)
         while True:
             # asked before the look that decides: a manifest is published after all the rest
             complete = self._published() is not None
-            data = self._get(key, max_bytes)
+            data = self._get(key, read)
             if data is not None:
                 return data
             if complete:
                 raise self._damaged(key, "is missing")
             next(waits)
 
-    def _get(self, key: str, max_bytes: int) -> bytes | None:
+    def _get(self, key: str, read: Callable[[], _Data]) -> _Data | None:
         try:
-            return self._objects.get(key, max_bytes=max_bytes)
+            return read()
         except ObjectNotFoundError:
             return None
         except ObjectTooLargeError as error:
-            raise self._damaged(key, f"has more than {max_bytes} bytes") from error
+            raise self._damaged(key, f"has more than {error.max_bytes} bytes") from error
 
     def _damaged(self, key: str, reason: str) -> ArchiveDamagedError:
         what = key.removeprefix(f"{self._prefix}/")

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar
@@ -31,6 +32,7 @@ from storage.s3_errors import status_of, translated
 from storage.s3_options import Addressing, S3Options
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
@@ -111,16 +113,23 @@ class S3ObjectStore:
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
+        return b"".join(self._read(key, max_bytes, max_bytes))
+
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+        """See ObjectStore."""
+        return self._read(key, block_bytes, max_bytes)
+
+    def _read(self, key: str, block_bytes: int | None, max_bytes: int | None) -> deque[bytes]:
         name = self._name(key)
 
-        def read(client: "S3Client") -> bytes:
+        def read(client: "S3Client") -> deque[bytes]:
             answer = client.get_object(**name)
-            has_length = "ContentLength" in answer  # it has none when it comes in chunks
+            size = answer.get("ContentLength", 0)  # it has none when it comes in chunks
             with contextlib.closing(answer["Body"]) as body:
-                if max_bytes is None or (has_length and answer["ContentLength"] <= max_bytes):
-                    return body.read()
-                if not has_length and len(data := body.read(max_bytes + 1)) <= max_bytes:
-                    return data
+                if max_bytes is None or size <= max_bytes:
+                    blocks = deque(_blocks(body, block_bytes, max_bytes))
+                    if max_bytes is None or sum(map(len, blocks)) <= max_bytes:
+                        return blocks
             raise ObjectTooLargeError(key, max_bytes)
 
         return self._ask(read, key)
@@ -229,6 +238,16 @@ class S3ObjectStore:
             verify=str(options.ca_file) if options.ca_file else None,
             config=_config(options.addressing, own_endpoint=self._endpoint is not None),
         )
+
+
+def _blocks(
+    body: "StreamingBody", block_bytes: int | None, max_bytes: int | None
+) -> Iterator[bytes]:
+    """What is there, in blocks; of what has more than `max_bytes`, one byte more."""
+    left = None if max_bytes is None else max_bytes + 1
+    while block := body.read(min((n for n in (block_bytes, left) if n is not None), default=None)):
+        yield block
+        left = None if left is None else left - len(block)
 
 
 def _config(addressing: Addressing, *, own_endpoint: bool) -> Config:

@@ -63,19 +63,18 @@ class Opener:
         self.segments = 0
         self._header = header
         self._cipher = _Cipher(header)
-        self._buffer = memoryview(bytearray(header.segment_bytes))
 
-    def stream(self, parts: Iterable[bytes]) -> Iterator[memoryview]:
-        """The stream, segment by segment; one is valid until the next is asked for.
+    def stream(self, parts: Iterable[deque[bytes]]) -> Iterator[bytes]:
+        """The stream, segment by segment; each part is emptied, one sealed segment at a time.
 
         No part is asked for after the one that ends the stream. Raises ArchiveDamagedError.
         """
         for number, part in enumerate(parts):
-            ended = False
-            for sealed, may_end in self._segments(part, number):
-                plain = self._buffer[: len(sealed) - TAG_BYTES]
+            ended, before = False, self.size
+            while part:
+                sealed = part.popleft()
                 try:
-                    ended = self._open(sealed, plain, may_end)
+                    plain, ended = self._open(sealed, may_end=not part)
                 except InvalidTag:
                     reason = f"part {number} was changed or cut, or belongs elsewhere"
                     raise self._damaged(reason) from None
@@ -83,29 +82,18 @@ class Opener:
                 yield plain
             if ended:
                 return
-            if len(part) < self._header.part_bytes:
+            if self.size - before < self._header.part_bytes:
                 raise self._damaged(f"part {number} was cut")
         raise self._damaged("it ends in the middle")
 
-    def _segments(self, part: bytes, number: int) -> Iterator[tuple[memoryview, bool]]:
-        """A part's segments, and whether each may be the archive's last."""
-        length, view = self._header.segment_bytes, memoryview(part)
-        for start in range(0, len(part), length):
-            sealed = view[start : start + length]
-            if len(sealed) < TAG_BYTES:
-                raise self._damaged(f"part {number} was cut")
-            yield sealed, start + length >= len(part)
-
-    def _open(self, sealed: memoryview, plain: memoryview, may_end: bool) -> bool:
-        """Verify and decrypt a segment; whether it is the last one. Raises InvalidTag."""
+    def _open(self, sealed: bytes, *, may_end: bool) -> tuple[bytes, bool]:
+        """Verify and decrypt a segment; also whether it is the last one. Raises InvalidTag."""
         try:
-            self._cipher.open_into(plain, sealed, self.segments, last=False)
+            return self._cipher.open(sealed, self.segments, last=False), False
         except InvalidTag:
             if not may_end:
                 raise
-            self._cipher.open_into(plain, sealed, self.segments, last=True)
-            return True
-        return False
+            return self._cipher.open(sealed, self.segments, last=True), True
 
     def _damaged(self, reason: str) -> ArchiveDamagedError:
         return ArchiveDamagedError(self._header.archive, reason)
@@ -120,8 +108,8 @@ class _Cipher:
     def seal_into(self, sealed: memoryview, plain: Blob, number: int, *, last: bool) -> None:
         self._aead.encrypt_into(self._nonce(number, last), plain, self._bound, sealed)
 
-    def open_into(self, plain: memoryview, sealed: Blob, number: int, *, last: bool) -> None:
-        self._aead.decrypt_into(self._nonce(number, last), sealed, self._bound, plain)
+    def open(self, sealed: bytes, number: int, *, last: bool) -> bytes:
+        return self._aead.decrypt(self._nonce(number, last), sealed, self._bound)
 
     def _nonce(self, number: int, last: bool) -> bytes:
         return self._prefix + struct.pack(">I?", number, last)

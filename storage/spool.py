@@ -2,7 +2,8 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,10 +32,21 @@ class Spool:
         with suppress(StorageError):  # not here, or not to be had: the store is asked
             return self._copies.get(key, max_bytes=max_bytes)
         data = self._objects.get(key, max_bytes=max_bytes)
+        self._keep(key, [data])
+        return data
+
+    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+        """See ObjectStore, and `get`."""
+        with suppress(StorageError):
+            return self._copies.blocks(key, block_bytes=block_bytes, max_bytes=max_bytes)
+        found = self._objects.blocks(key, block_bytes=block_bytes, max_bytes=max_bytes)
+        self._keep(key, found)
+        return found
+
+    def _keep(self, key: str, blocks: Iterable[bytes]) -> None:
         with self._lock:  # a fetch that outlives its reader leaves nothing behind
             if any(key.startswith(f"{prefix}/") for prefix in self._keeping):
-                self._copies.put(key, data)
-        return data
+                self._copies.put(key, b"".join(blocks))
 
     @contextmanager
     def keeping(self, archive: Archive) -> Iterator[None]:

@@ -64,10 +64,23 @@ def ordered_map(
     `items` is not asked for another while `ahead` + 1 of them await their results. Raises what
     `function` or `items` raise; the pool, and what still runs in it, stay the caller's.
     """
+    started = (pool.submit(contextvars.copy_context().run, function, item) for item in items)
+    return in_order(started, ahead=ahead)
+
+
+def in_order(started: Iterable[Future[_Result]], *, ahead: int) -> Iterator[_Result]:
+    """The results of what `started` starts, with the same back-pressure."""
     pending: deque[Future[_Result]] = deque()
-    for item in items:
-        pending.append(pool.submit(contextvars.copy_context().run, function, item))
+    for future in started:
+        pending.append(future)
         if len(pending) > ahead:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
+
+
+def done(result: _Result) -> Future[_Result]:
+    """What is at hand, among what is not: a thread would take longer to pass it on."""
+    future: Future[_Result] = Future()
+    future.set_result(result)
+    return future

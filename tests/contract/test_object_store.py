@@ -84,6 +84,27 @@ def test_limit_is_on_the_size_of_the_content(objects: ObjectStore, content: byte
     assert objects.get("a/b") == content
 
 
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 250])
+def test_object_comes_in_blocks(objects: ObjectStore, size: int) -> None:
+    content = bytes(number % 251 for number in range(size))
+    objects.put("a/b", content)
+
+    blocks = objects.blocks("a/b", block_bytes=100, max_bytes=size)
+
+    assert list(blocks) == [content[start : start + 100] for start in range(0, size, 100)]
+
+
+def test_blocks_are_limited_as_the_whole_is(objects: ObjectStore) -> None:
+    objects.put("a/b", bytes(250))
+
+    with pytest.raises(ObjectTooLargeError) as refusal:
+        objects.blocks("a/b", block_bytes=100, max_bytes=249)
+
+    assert (refusal.value.key, refusal.value.max_bytes) == ("a/b", 249)
+    with pytest.raises(ObjectNotFoundError):
+        objects.blocks("a/c", block_bytes=100, max_bytes=249)
+
+
 def test_sweep_spares_objects(objects: ObjectStore) -> None:
     objects.put("a/b", b"data")
 

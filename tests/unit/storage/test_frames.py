@@ -66,18 +66,6 @@ def test_source_may_reuse_its_buffer(mode: Compression) -> None:
     )
 
 
-def test_reader_may_reuse_its_buffer() -> None:
-    stored = encoded("normal", [SAMPLE])
-
-    def reused() -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(1000))
-        for chunk in chunked(stored, 1000):
-            buffer[: len(chunk)] = chunk
-            yield buffer[: len(chunk)]
-
-    assert b"".join(decode(reused(), archive="sample")) == SAMPLE
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_plain_zstd_reads_it(mode: Compression) -> None:
     stored = encoded(mode, [SAMPLE])

@@ -41,3 +41,26 @@ def mapped_by_itself(call: str) -> bool:
 def test_large_blocks_are_given_back() -> None:
     assert not mapped_by_itself("")
     assert mapped_by_itself("give_large_blocks_back()")
+
+
+FAULTS = """
+import resource
+from workers.allocator import give_large_blocks_back
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+give_large_blocks_back()
+bytearray(1 << 20)
+before = faults()
+for _ in range(100):
+    bytearray(1 << 20)
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about the GNU C library")
+def test_the_memory_of_a_segment_is_used_again() -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, check=True)
+
+    assert int(done.stdout) < 1000  # of 25,600 pages
