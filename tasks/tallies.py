@@ -10,19 +10,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import inf
 from typing import TYPE_CHECKING, cast
 
 from tasks.downtime import downtime
-from tasks.models import State, Step, StepState, Workflow
+from tasks.drains.models import Drain, DrainResult
+from tasks.models import Kind, Outcome, State, Step, StepState, Workflow
 
 if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-    from tasks.drains.models import Drain
-
 KEY = "podferry:tallies"
+AWAY, BACK = "away", "back"
 LEASE_LOST = "LeaseLostError"
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, inf)
 
@@ -32,29 +33,34 @@ class Tally:
     """Something that is counted, by labels whose values are few: never a workflow or a workload.
 
     With ``buckets`` (upper bounds, the last one infinite) it is a histogram, else a counter.
+    ``begins`` are the labels that are told before anything was counted: a rate has to see the 0.
     """
 
     name: str
     help: str
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = ()
+    begins: tuple[tuple[str, ...], ...] = ()
 
 
 WORKFLOWS = Tally(
     name="podferry_workflows_total",
     help="Workflows that ended.",
     labels=("kind", "outcome"),
+    begins=tuple(product(Kind, Outcome)),
 )
 DOWNTIME = Tally(
     name="podferry_downtime_seconds",
     help="From the beginning of a move's checkpoint until its workload was healthy again.",
     labels=("outcome",),
     buckets=SECONDS,
+    begins=((Outcome.MOVED,), (Outcome.COLD,), (Outcome.RESUMED,), (Outcome.CANCELLED,)),
 )
 FALLBACKS = Tally(
     name="podferry_fallbacks_total",
     help="Plans that took the place of one that had failed: a new try, or the next rung.",
     labels=("kind",),
+    begins=tuple((kind,) for kind in Kind),
 )
 STEPS = Tally(
     name="podferry_step_seconds",
@@ -81,6 +87,7 @@ DRAINS = Tally(
     name="podferry_drains_total",
     help="Drains, and ways back, that ended.",
     labels=("direction", "result"),
+    begins=tuple(product((AWAY, BACK), DrainResult)),
 )
 TALLIES = (WORKFLOWS, DOWNTIME, FALLBACKS, STEPS, FAILURES, LEASES, BYTES, DRAINS)
 
@@ -131,8 +138,7 @@ def _of_step(step: Step) -> Iterator[Count]:
 def of_drain(old: Drain, new: Drain) -> Iterator[Count]:
     """What a change of a drain's record adds."""
     if new.state is State.ENDED and old.state is not State.ENDED:
-        direction = "back" if new.back else "away"
-        yield Count(tally=DRAINS, labels=(direction, new.result or ""))
+        yield Count(tally=DRAINS, labels=(BACK if new.back else AWAY, new.result or ""))
 
 
 def add(pipe: Pipeline, counts: Iterator[Count]) -> None:

@@ -47,7 +47,7 @@ from workers.settings import Settings, dev_state_dir
 if TYPE_CHECKING:
     from redis import Redis
 
-Job = Heartbeat | Repeating | Endpoint
+Job = Heartbeat | Repeating
 Engine = Callable[[str], CheckpointRuntime]
 log = structlog.get_logger()
 

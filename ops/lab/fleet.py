@@ -17,6 +17,7 @@ from lab import Lab
 from layout import HUB
 
 PODFERRY = Path(__file__).parents[2] / ".venv/bin/podferry"
+METRICS = "0.0.0.0:9464"  # of a node's own network
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -29,6 +30,7 @@ def settings(lab: Lab, node: str) -> dict[str, str]:
         "PODFERRY_ENVIRONMENT": "dev",  # its networks are this machine's own
         "PODFERRY_REDIS_URL": facts["hub"]["redis"]["url"],
         "PODFERRY_KEY_FILE": str(_key_file(lab)),
+        "PODFERRY_METRICS": METRICS,
     }
     if minio:
         environment["PODFERRY_STORE_URL"] = f"s3+{minio['endpoint']}/{minio['bucket']}"

@@ -18,6 +18,7 @@ need nginx nginx command -v nginx
 need chromium chromium command -v chromium
 need chromedriver chromium-driver command -v chromedriver
 need systemd-analyze systemd command -v systemd-analyze
+need 'prometheus, promtool' prometheus command -v promtool
 need ip iproute2 command -v ip
 need mount mount command -v mount
 need nsenter util-linux command -v nsenter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from typing import NamedTuple
 
 LOOPBACK = "127.0.0.1"
@@ -14,11 +13,6 @@ class Address(NamedTuple):
 
     host: str
     port: int
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """Of which kind the address is."""
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -24,23 +24,26 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from tasks import tallies
-from tasks.errors import InvalidRequestError
 from workers.metrics.gauges import GAUGES, PREFIX, Fleet, Found
+from workers.repeating import Repeating
 
 if TYPE_CHECKING:
-    from threading import Thread
     from wsgiref.simple_server import WSGIServer
 
     from workers.metrics.address import Address
 
+AGAIN_SECONDS = 5.0
+log = structlog.get_logger()
 
-class Endpoint:
-    """Serves metrics from ``start`` to ``stop``: this process's, and if there is one the fleet's.
 
-    Raises InvalidRequestError when the address is not to be had.
+class Endpoint(Repeating):
+    """Serves metrics until it is stopped: this process's, and if there is one the fleet's.
+
+    An address that is taken is asked for again and again: a worker works without metrics.
     """
 
     def __init__(self, address: Address, fleet: Fleet | None) -> None:
+        super().__init__("metrics", self._serve, every_seconds=AGAIN_SECONDS)
         self._address = address
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -48,22 +51,20 @@ class Endpoint:
         self._registry.register(_Build())
         if fleet is not None:
             self._registry.register(FleetCollector(fleet))
-        self._served: tuple[WSGIServer, Thread] | None = None
-        _require_free(address)
-
-    def start(self) -> None:
-        """Begin. It is not begun before the worker's processes are forked: they must not serve."""
-        self._served = start_http_server(
-            self._address.port, self._address.host, registry=self._registry
-        )
+        self._server: WSGIServer | None = None
 
     def stop(self) -> None:
         """End."""
-        if self._served is not None:
-            server, thread = self._served
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        super().stop()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _serve(self) -> None:
+        if self._server is None:
+            host, port = self._address
+            self._server, _ = start_http_server(port, host, registry=self._registry)
+            log.info("metrics are served", address=str(self._address))
 
 
 class FleetCollector(Collector):
@@ -87,7 +88,9 @@ class FleetCollector(Collector):
             return
         up.add_metric((), 1)
         yield up
-        yield from (_family(tally, counts) for tally, counts in counted.items())
+        for tally, counts in counted.items():
+            begins = _begins(tally, found)
+            yield _family(tally, {**dict.fromkeys(begins, 0.0), **counts})
         yield from (gauge.family(found) for gauge in GAUGES)
 
 
@@ -96,6 +99,10 @@ class _Build(Collector):
         made = GaugeMetricFamily(f"{PREFIX}build_info", "1; of this worker.", labels=("version",))
         made.add_metric((version("podferry"),), 1)
         yield made
+
+
+def _begins(tally: tallies.Tally, found: Found) -> Iterable[tuple[str, ...]]:
+    return [(h.host,) for h in found.hosts] if tally.labels == ("host",) else tally.begins
 
 
 def _family(tally: tallies.Tally, counts: dict[tuple[str, ...], float]) -> Metric:
@@ -120,13 +127,3 @@ def _cumulated(
         total += counts.get((*labels, f"{bound:g}"), 0)
         buckets.append(("+Inf" if bound == tally.buckets[-1] else f"{bound:g}", total))
     return buckets
-
-
-def _require_free(address: Address) -> None:
-    try:
-        with socket.create_server((address.host, address.port), family=address.family):
-            pass
-    except OSError as error:
-        raise InvalidRequestError(
-            f"PODFERRY_METRICS: nothing can be served at {address}: {error.strerror}"
-        ) from error
