@@ -1,4 +1,4 @@
-from storage import ArchiveStore, MemoryObjectStore, ObjectExistsError
+from storage import Archive, ArchiveStore, MemoryObjectStore, ObjectExistsError
 from storage.objects import Blob
 from tests.unit.storage.samples import KEYS, store_checkpoint
 
@@ -29,3 +29,13 @@ def test_lost_answer_does_not_delete_an_image() -> None:
 
     assert archives.image(IMAGE) == image
     assert b"".join(archives.read(image.archive)) == b"layers"
+
+
+def test_what_a_later_version_tells_of_an_archive_does_not_matter() -> None:
+    archives = ArchiveStore(MemoryObjectStore(), keys=KEYS)
+    manifest = store_checkpoint(archives, data=b"state")
+
+    told = Archive.model_validate({**manifest.archive.model_dump(), "added": "later"})
+
+    assert told.model_dump()["added"] == "later"
+    assert b"".join(archives.read(told)) == b"state"
