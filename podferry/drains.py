@@ -112,6 +112,11 @@ class Drains:
         known = {status.host for status in self._registry.hosts()}
         return self._drains.get(resolve(self._drains, name, known))
 
+    def workflows(self, drain: Drain) -> dict[str, Workflow]:
+        """The newest workflow of each of a drain's workloads by id, as far as they are kept."""
+        ids = [item.workflow_id for item in drain.items if item.workflow_id]
+        return {workflow.id: workflow for workflow in self._records.some(ids)}
+
     def live(self) -> list[Drain]:
         """The drains that have not ended, by host."""
         return self._drains.live()

@@ -18,6 +18,7 @@ from podferry.client import Client
 from runtime import blockers
 from tasks.broker import broker_errors
 from tasks.facts import findings_of
+from tasks.lines import LogLine
 from tasks.models import Outcome, Workflow
 from workers.settings import Settings, load_settings
 
@@ -160,6 +161,18 @@ def clock(value: datetime, day: datetime) -> str:
     """A moment in local time, without the date where that is a given day's."""
     local = value.astimezone()
     return local.strftime("%H:%M:%S") if local.date() == day.astimezone().date() else moment(value)
+
+
+def line_text(line: LogLine) -> str:
+    """What a log line says, with its fields behind it."""
+    fields = [f"{k}={_word(v)}" for k, v in line.fields.items() if v is not None]
+    return " ".join([line.message, *fields])
+
+
+def _word(value: object) -> str:
+    """As it is where that is one word, else quoted."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if text and " " not in text else json.dumps(text, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any record, or lists and dicts of them

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from podferry.cli.common import Output, OutputOption, RedisOption, open_client, print_records
+from podferry.cli.common import (
+    Output,
+    OutputOption,
+    RedisOption,
+    line_text,
+    open_client,
+    print_records,
+)
 from tasks.lines import LogLine
 
 CONTROL = "control"
@@ -40,14 +46,7 @@ def logs(
 def _text(line: LogLine) -> str:
     moment = line.time.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     place = f"{line.host or CONTROL:8} {line.unit or '-':10} {line.level:7}"
-    fields = [f"{k}={_word(v)}" for k, v in line.fields.items() if v is not None]
-    return _printable(" ".join([moment, place, line.message, *fields]))
-
-
-def _word(value: object) -> str:
-    """As it is where that is one word, else quoted."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if text and " " not in text else json.dumps(text, ensure_ascii=False)
+    return _printable(f"{moment} {place} {line_text(line)}")
 
 
 def _printable(text: str) -> str:

@@ -20,6 +20,7 @@ from podferry.cli import (
     logs,
     operate,
     preflight,
+    reports,
     schedules,
     workflows,
 )
@@ -41,6 +42,7 @@ hosts.add_to(app)
 drain.add_to(app)
 workflows.add_to(app)
 logs.add_to(app)
+reports.add_to(app)
 operate.add_to(app)
 checkpoints.add_to(app)
 schedules.add_to(app)

@@ -1,4 +1,4 @@
-"""What a person sees of workflows' log lines. No host is needed."""
+"""What a person sees of workflows' log lines, and their reports. No host is needed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
 
 from podferry import Workflow
 from tasks.broker import connect
+from tasks.drains.models import new_drain
+from tasks.drains.records import Drains
 from tasks.lines import Lines, LogLine
 from tasks.models import Outcome
 from tasks.plans import end
@@ -31,6 +34,7 @@ class Hub:
         redis = connect(url)
         self.close: Callable[[], None] = redis.close
         self.records = Records(redis)
+        self.drains = Drains(redis)
         self.lines = Lines(redis, keep=timedelta(hours=1))
 
     def run(self, *words: str) -> Done:
@@ -100,3 +104,29 @@ def test_following_ends_with_the_workflow(hub: Hub, workflow: Workflow) -> None:
     done = hub.run("logs", workflow.id, "--follow", "-o", "json")
     later.join()
     assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == ["first", "last"]
+
+
+def test_a_report_is_written_where_it_is_asked_for(
+    hub: Hub, workflow: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hub.log(workflow, "b", 2, "a line of host b")
+    assert hub.run("report", workflow.id).stdout == f"{workflow.id}.html\n"
+    text = (tmp_path / f"{workflow.id}.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "a line of host b" in text
+    drain = new_drain("a")
+    hub.drains.create(drain)
+    done = hub.run("report", "--drain", drain.id, "--out", "drain.html")
+    assert done.stdout == "drain.html\n"
+    assert drain.id in (tmp_path / "drain.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_says_why(hub: Hub, workflow: Workflow) -> None:
+    refused = complaint(hub.run("report", workflow.id, "--out", "/nonexistent/report.html"))
+    assert "cannot write '/nonexistent/report.html': No such file or directory" in refused
+    assert "no workflow 'nonesuch'" in complaint(hub.run("report", "nonesuch"))
+    for words in ((), (workflow.id, "--drain", "a")):
+        done = hub.run("report", *words)
+        assert done.returncode == 2
+        assert "--drain" in done.stderr
