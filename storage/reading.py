@@ -75,9 +75,7 @@ class Reader:
         # does not wait: a slow server must not delay a caller that has stopped reading
         with worker_pool(parallel, "get", wait=False) as pool:
             numbers = _expected_parts(archive, header)
-            # one less ahead than in writing: the part that is being read is in memory too
-            ahead = max(1, parallel - 1)
-            parts = source.parts(pool, numbers, header, ahead=ahead)
+            parts = source.parts(pool, numbers, header, ahead=parallel)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last
