@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from podferry import Drain, DrainResult
+from tests.bench.machine import cpu_seconds
 from tests.bench.moves import MODULE, PODFERRY, by_hand, ours, podferry, tidy
 from tests.bench.progress import say
 from tests.bench.records import Drained, Noticed
@@ -53,13 +54,14 @@ def measure(made: Lab, containers: int) -> Drained:
         tidy(made, first)
     begun = [Workload.start(made, f"many-{n}", size) for n, size in enumerate(sizes)]
     planned = _drain(made, "--dry-run")
-    began = time.monotonic()
+    began, worked = time.monotonic(), cpu_seconds()
     done = _drain(made)
-    took = time.monotonic() - began
+    took, took_cpu = time.monotonic() - began, cpu_seconds() - worked
     assert done.result is DrainResult.DRAINED, f"the host was not emptied: {done}"
     say(f"drain of {containers}: expected {planned.estimate:.1f} s, took {took:.1f} s")
     _forget(made, begun)
-    script = sum(_by_hand(made, number, size) for number, size in enumerate(sizes))
+    by_script = [_by_hand(made, number, size) for number, size in enumerate(sizes)]
+    script = sum(seconds for seconds, _ in by_script)
     say(f"one after another by the script: {script:.1f} s")
     return Drained(
         containers=containers,
@@ -67,6 +69,8 @@ def measure(made: Lab, containers: int) -> Drained:
         expected=planned.estimate,
         took=took,
         script=script,
+        took_cpu=took_cpu,
+        script_cpu=sum(worked for _, worked in by_script),
     )
 
 
@@ -95,11 +99,14 @@ def notice(made: Lab, file: Path, containers: int) -> Noticed:
     return found
 
 
-def _by_hand(made: Lab, number: int, size: int) -> float:
+def _by_hand(made: Lab, number: int, size: int) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of one container's move by the script."""
     workload = Workload.start(made, f"script-{number}", size)
+    worked = cpu_seconds()
     total = by_hand("zstd", workload).total
+    worked = cpu_seconds() - worked
     tidy(made, workload)
-    return total
+    return total, worked
 
 
 def _drain(made: Lab, *options: str) -> Drain:

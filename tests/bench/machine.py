@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 from tasks.models import now
 from tests.bench.records import Machine
 from tests.lab import Lab
 
 GIB = 2**30
+WORKING = (0, 1, 2, 5, 6)  # proc_stat(5): user, nice, system, irq, softirq
 
 
 def machine(lab: Lab | None) -> Machine:
@@ -31,3 +33,9 @@ def machine(lab: Lab | None) -> Machine:
         load=os.getloadavg()[0],
         versions=versions,
     )
+
+
+def cpu_seconds() -> float:
+    """What all processes of this machine have worked since it was started."""
+    ticks = Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
+    return sum(int(ticks[which]) for which in WORKING) / os.sysconf("SC_CLK_TCK")

@@ -119,13 +119,18 @@ class Memory(Record):
 
 
 class Drained(Record):
-    """A host of many containers (``mib`` in all), emptied; ``script`` moves one after another."""
+    """A host of many containers (``mib`` in all), emptied; ``script`` moves one after another.
+
+    The last two are CPU seconds of the whole machine: all hosts, and the store, share its cores.
+    """
 
     containers: int
     mib: int
     expected: float
     took: float
     script: float
+    took_cpu: float
+    script_cpu: float
 
 
 class Noticed(Record):

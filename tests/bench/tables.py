@@ -160,11 +160,11 @@ def _memory(memory: Memory) -> Table:
 def _drain(found: Drained) -> Table:
     return Table(
         title=f"Emptying a host of {found.containers} containers, {found.mib} MiB in all",
-        columns=("", "s"),
+        columns=("", "s", "CPU s of the machine"),
         rows=[
-            ("a drain, as its dry run expected", f"{found.expected:.1f}"),
-            ("a drain", f"{found.took:.1f}"),
-            ("the script, one after another", f"{found.script:.1f}"),
+            ("a drain, as its dry run expected", f"{found.expected:.1f}", ""),
+            ("a drain", f"{found.took:.1f}", f"{found.took_cpu:.1f}"),
+            ("the script, one after another", f"{found.script:.1f}", f"{found.script_cpu:.1f}"),
         ],
     )
 
