@@ -13,7 +13,7 @@ from tasks.broker import watch
 from tasks.drains.models import Drain
 from tasks.errors import DrainNotFoundError, HostBusyError
 from tasks.models import State, now
-from tasks.records import BELL, KEEP_RECORDS
+from tasks.records import BELL, KEEP_RECORDS, PAGE
 from tasks.stored import load, load_known
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ class Drains:
         """The newest drains, newest first, of all hosts or of one."""
         ids = cast("list[bytes]", self._redis.zrange(RECENT, 0, -1, desc=True))
         found: list[Drain] = []
-        for start in range(0, len(ids), limit):
-            page = self._read([i.decode() for i in ids[start : start + limit]])
+        size = max(limit, PAGE)
+        for start in range(0, len(ids), size):
+            page = self._read([i.decode() for i in ids[start : start + size]])
             found += [drain for drain in page if host in {None, drain.host}]
             if len(found) >= limit:
                 break
