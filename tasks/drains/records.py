@@ -93,8 +93,12 @@ class Drains:
 
     def live(self) -> list[Drain]:
         """Every drain that has not ended, by host."""
+        return self._read(self.live_ids())
+
+    def live_ids(self) -> list[str]:
+        """The ids of the same; one that has just ended may be among them."""
         ids = cast("dict[bytes, bytes]", self._redis.hgetall(LIVE))
-        return self._read([value.decode() for _, value in sorted(ids.items())])
+        return [value.decode() for _, value in sorted(ids.items())]
 
     def recent(self, limit: int = 20, *, host: str | None = None) -> list[Drain]:
         """The newest drains, newest first, of all hosts or of one."""
