@@ -9,7 +9,7 @@ PY := .venv/bin/python
 RUNTIME_TESTS := tests/unit/runtime $(wildcard tests/contract/test_runtime*.py) tests/contract/test_facts.py $(addprefix \
 	tests/integration/test_,$(addsuffix .py,docker_runtime fidelity moments podman_runtime preflight run_options runtime_images))
 
-.PHONY: help demo demo-picture test unit coverage check bench bench-plot chaos many docs docs-cli lab-up lab-down lab-status lock clean system python lab-root minio versitygw
+.PHONY: help demo demo-picture test unit coverage check bench bench-plot chaos many soak docs docs-cli lab-up lab-down lab-status lock clean system python lab-root minio versitygw
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ docs: python ## Build the documents as a site in .site; every link must lead som
 docs-cli: python ## Write docs/cli.md from the commands themselves
 	@$(PY) -m tests.acceptance.reference
 
+soak: system python ## Drain 100 of 1,000 fake hosts, and write docs/soak.md (SOAK="--hosts 20 --workloads 400": one size only)
+	@$(PY) -m tests.soak $(SOAK)
+
 lab-up: system lab-root ## Bring up the lab: hosts (HOSTS=a,b), a hub with Redis and (MINIO=yes) MinIO
 	@if [ "$(MINIO)" = yes ]; then ops/setup/minio.sh >/dev/null; fi
 	@python3 ops/lab up --dir $(LAB) --hosts $(HOSTS) --minio $(MINIO)
@@ -74,7 +77,7 @@ lock: python ## Pin the newest versions of all dependencies
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean: lab-down ## Take the lab down and remove everything that was made here
-	@rm -rf .venv .site $(LAB) .lab-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf .venv .site $(LAB) .lab-bench .lab-soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 
 system:
 	@ops/setup/system.sh

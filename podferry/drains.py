@@ -12,8 +12,8 @@ from tasks.drains.requests import (
     begin_drain,
     begin_homecoming,
     cancel_drain,
+    newest,
     require_drainable,
-    resolve,
 )
 from tasks.errors import WaitTimeoutError, WorkloadBusyError
 from tasks.models import Kind, State, Workflow, new_workflow
@@ -109,8 +109,9 @@ class Drains:
 
     def get(self, name: str) -> Drain:
         """A drain by its id, or the newest of a host. Raises DrainNotFoundError."""
-        known = {status.host for status in self._registry.hosts()}
-        return self._drains.get(resolve(self._drains, name, known))
+        if self._registry.known(name):
+            return newest(self._drains, name)
+        return self._drains.get(name)
 
     def workflows(self, drain: Drain) -> dict[str, Workflow]:
         """The newest workflow of each of a drain's workloads by id, as far as they are kept."""

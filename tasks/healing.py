@@ -38,7 +38,7 @@ from tasks.models import (
     Workflow,
     new_workflow,
 )
-from tasks.placement import Candidate, place, reserved
+from tasks.placement import Candidate, Ranking
 from tasks.placing import Placer, need_of
 
 if TYPE_CHECKING:
@@ -250,15 +250,15 @@ class _Begun:
 
 def placed(plan: Iterable[Healing], candidates: Sequence[Candidate]) -> tuple[Healing, ...]:
     """Give those of a dead host that can be healed another one each, as placement chooses."""
+    ranking = Ranking(candidates)
     found = []
     for item in plan:
         if item.state is HealState.PLANNED:
-            placement = place(item.need, candidates)
-            if placement.host is None:
-                item = item.refused(placement.why_not)
+            host = ranking.take(item.need)
+            if host is None:
+                item = item.refused(ranking.why_not(item.need))
             else:
-                candidates = reserved(candidates, placement.host, item.need)
-                item = item.model_copy(update={"target": placement.host})
+                item = item.model_copy(update={"target": host})
         found.append(item)
     return tuple(found)
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 from runtime import Canary, HostFacts, blockers, machine_findings
-from tasks.hosts import HostState
-from tasks.models import Model, Need
+from tasks.groups import LIVE
+from tasks.hosts import Cordon, HostState, HostStatus, state_of
+from tasks.models import Inventory, Model, Need
 
 Score = tuple[float, ...]
+SPREAD_LABEL = "podferry.spread"  # the name of a group whose containers are kept apart
+Standing = tuple[int, float, int, str]  # among hosts, of which one sorts first: see Ranking
+NAMED = 20  # hosts, of those that do not fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,15 @@ class Candidate:
             reserved_disk_bytes=self.reserved_disk_bytes + need.disk_bytes,
         )
 
+    def with_all_reserved(self, needs: Iterable[Need]) -> Candidate:
+        """The host once all of these are on their way to it."""
+        return reduce(Candidate.with_reserved, needs, self)
+
+    def with_cordon(self, cordon: Cordon | None) -> Candidate:
+        """The host once it is cordoned, or not any more."""
+        state = state_of(self.state is not HostState.OFFLINE, cordon)
+        return self if state is self.state else replace(self, state=state)
+
     @property
     def known_facts(self) -> HostFacts | None:
         """Its facts with its name and its canary, which the engine cannot tell."""
@@ -70,6 +85,27 @@ class Candidate:
         if not self.memory_total_bytes or self.memory_left_bytes is None:
             return 0.0
         return max(0.0, self.memory_left_bytes / self.memory_total_bytes)
+
+
+def candidate(status: HostStatus, inventory: Inventory | None) -> Candidate:
+    """A host as placement sees it, with nothing on its way there."""
+    lines = inventory.containers if inventory else ()
+    running = [line for line in lines if line.state in LIVE]
+    groups = (line.labels.get(SPREAD_LABEL, "") for line in running)
+    return Candidate(
+        host=status.host,
+        state=status.state,
+        error=status.error,
+        labels=status.labels,
+        facts=status.facts,
+        canary=status.canary,
+        memory_total_bytes=status.facts.memory_total_bytes or None if status.facts else None,
+        memory_free_bytes=status.memory_free_bytes,
+        disk_free_bytes=status.disk_free_bytes,
+        names=frozenset(line.name for line in lines),
+        running=len(running),
+        spread=Counter(group for group in groups if group),
+    )
 
 
 class Verdict(Model):
@@ -98,11 +134,12 @@ class Placement(Model):
 
     @property
     def why_not(self) -> str:
-        """Why no host fits, in one line; empty when one does."""
+        """Why no host fits, in one line that names some of them; empty when one does."""
         if self.fitting:
             return ""
-        each = "; ".join(f"{verdict.host}: {verdict.reason}" for verdict in self.verdicts)
-        return f"no host fits: {each or 'none is known'}"
+        each = [f"{verdict.host}: {verdict.reason}" for verdict in self.verdicts]
+        more = [f"and {len(each) - NAMED} more"] if len(each) > NAMED else []
+        return f"no host fits: {'; '.join([*each[:NAMED], *more]) or 'none is known'}"
 
 
 def place(need: Need, candidates: Sequence[Candidate]) -> Placement:
@@ -112,14 +149,47 @@ def place(need: Need, candidates: Sequence[Candidate]) -> Placement:
     containers of the workload's spread groups, then the fewest moves under way to it, then the
     largest part of its memory left, then the fewest running containers, then the first name.
     """
-    source = next((c.known_facts for c in candidates if c.host == need.source), None)
+    source = _source(need, candidates)
     verdicts = (_judge(need, source, candidate) for candidate in candidates)
     return Placement(verdicts=tuple(sorted(verdicts, key=_rank)))
 
 
-def reserved(candidates: Iterable[Candidate], host: str, need: Need) -> list[Candidate]:
-    """The candidates once a workload is on its way to one of them."""
-    return [c.with_reserved(need) if c.host == host else c for c in candidates]
+class Ranking:
+    """Hosts in the order of their choice, as workloads are given to them one after the other.
+
+    It chooses as ``place`` does, without a verdict on every host for each workload.
+    """
+
+    def __init__(self, candidates: Iterable[Candidate]) -> None:
+        self._candidates = {candidate.host: candidate for candidate in candidates}
+        self._order = sorted(map(_standing, self._candidates.values()))
+
+    def take(self, need: Need) -> str | None:
+        """The best host for a workload, which from now on is on its way there; None: none fits."""
+        source = _source(need, self._candidates.values())
+        for standing in self._in_order(need):
+            candidate = self._candidates[standing[-1]]
+            if not any(_objections(need, source, candidate)):
+                taken = candidate.with_reserved(need)
+                self._candidates[taken.host] = taken
+                del self._order[bisect_left(self._order, standing)]
+                insort(self._order, _standing(taken))
+                return taken.host
+        return None
+
+    def why_not(self, need: Need) -> str:
+        """Why no host fits, as ``Placement`` says it."""
+        return place(need, list(self._candidates.values())).why_not
+
+    def _in_order(self, need: Need) -> list[Standing]:
+        if not need.spread:
+            return self._order
+        return sorted(self._order, key=lambda p: _apart(need, self._candidates[p[-1]]))
+
+
+def _standing(candidate: Candidate) -> Standing:
+    share = candidate.memory_share
+    return (candidate.moves, -share, candidate.running, candidate.host)
 
 
 def _rank(verdict: Verdict) -> tuple[bool, Score, str]:
@@ -127,17 +197,34 @@ def _rank(verdict: Verdict) -> tuple[bool, Score, str]:
 
 
 def _judge(need: Need, source: HostFacts | None, candidate: Candidate) -> Verdict:
-    against = list(_gone(need, candidate)) or list(_against(need, source, candidate))
+    against = list(_objections(need, source, candidate))
     if against:
         return Verdict(host=candidate.host, fits=False, reason=", ".join(against))
-    apart = sum(candidate.spread.get(group, 0) for group in need.spread)
-    share = candidate.memory_share
     return Verdict(
         host=candidate.host,
         fits=True,
-        reason=", ".join(_for(need, candidate, apart)),
-        score=(apart, candidate.moves, -share, candidate.running),
+        reason=", ".join(_for(need, candidate)),
+        score=_score(need, candidate),
     )
+
+
+def _source(need: Need, candidates: Iterable[Candidate]) -> HostFacts | None:
+    return next((c.known_facts for c in candidates if c.host == need.source), None)
+
+
+def _score(need: Need, candidate: Candidate) -> Score:
+    moves, share, running, _ = _standing(candidate)
+    return (_apart(need, candidate), moves, share, running)
+
+
+def _apart(need: Need, candidate: Candidate) -> int:
+    """The containers there of the workload's spread groups."""
+    return sum(candidate.spread.get(group, 0) for group in need.spread)
+
+
+def _objections(need: Need, source: HostFacts | None, candidate: Candidate) -> Iterator[str]:
+    gone = list(_gone(need, candidate))
+    yield from gone or _against(need, source, candidate)
 
 
 def _gone(need: Need, candidate: Candidate) -> Iterator[str]:
@@ -178,9 +265,9 @@ def _short(what: str, needed: int, left: int | None) -> Iterator[str]:
         yield f"needs {_size(needed)} of {what}, {_size(max(0, left))} is free"
 
 
-def _for(need: Need, candidate: Candidate, apart: int) -> Iterator[str]:
+def _for(need: Need, candidate: Candidate) -> Iterator[str]:
     if need.spread:
-        yield f"{apart} of {'+'.join(need.spread)}"
+        yield f"{_apart(need, candidate)} of {'+'.join(need.spread)}"
     yield f"{candidate.moves} moves under way to it"
     if candidate.memory_total_bytes:
         yield f"{candidate.memory_share:.0%} of its memory left"

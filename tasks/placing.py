@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from typing import TYPE_CHECKING
 
-from tasks.groups import LIVE
-from tasks.hosts import HostStatus, parse_labels
-from tasks.models import Inventory, Kind, Need, Workflow, WorkloadLine
-from tasks.placement import Candidate, Placement, place
+from tasks.hosts import parse_labels
+from tasks.models import Kind, Need, Workflow, WorkloadLine
+from tasks.placement import SPREAD_LABEL, Candidate, Placement, place
 
 if TYPE_CHECKING:
     from tasks.records import Records
     from tasks.registry import Registry
 
 AFFINITY_LABEL = "podferry.affinity"  # host labels that are required: "zone=a,disk=ssd"
-SPREAD_LABEL = "podferry.spread"  # the name of a group whose containers are kept apart
 MOVES = frozenset({Kind.MIGRATE, Kind.RESTORE, Kind.UP})
 ARCHIVE_COPIES = 2  # the engine keeps the archive that came in beside what it unpacks from it
 
@@ -33,16 +29,15 @@ class Placer:
         """Every host ever seen, with what live workflows have reserved there.
 
         A handful of answers of Redis, whatever the number of hosts: read once for a whole plan,
-        and carried on with ``reserved``. The workflow ``besides`` reserves nothing.
+        and carried on by a ``Ranking``. The workflow ``besides`` reserves nothing.
         """
-        inventories = self._registry.inventories()
         coming: dict[str, list[Need]] = {}
         for workflow in self._records.live():
             if workflow.target and workflow.kind in MOVES and workflow.id != besides:
                 need = workflow.need or Need(names=workflow.containers)
                 coming.setdefault(workflow.target, []).append(need)
-        found = (candidate(s, inventories.get(s.host)) for s in self._registry.hosts())
-        return [reduce(Candidate.with_reserved, coming.get(c.host, ()), c) for c in found]
+        found = self._registry.candidates()
+        return [c.with_all_reserved(coming.get(c.host, ())) for c in found]
 
     def place(self, workflow: Workflow) -> tuple[Need, Placement]:
         """What a workflow's workload needs, and the verdict on every host.
@@ -61,27 +56,6 @@ class Placer:
         lines = [line for line in inventory.containers if line.name in names] if inventory else []
         found = need_of(lines, source=host, selector=selector)
         return found.model_copy(update={"names": names})
-
-
-def candidate(status: HostStatus, inventory: Inventory | None) -> Candidate:
-    """A host as placement sees it, with nothing on its way there."""
-    lines = inventory.containers if inventory else ()
-    running = [line for line in lines if line.state in LIVE]
-    groups = (line.labels.get(SPREAD_LABEL, "") for line in running)
-    return Candidate(
-        host=status.host,
-        state=status.state,
-        error=status.error,
-        labels=status.labels,
-        facts=status.facts,
-        canary=status.canary,
-        memory_total_bytes=status.facts.memory_total_bytes or None if status.facts else None,
-        memory_free_bytes=status.memory_free_bytes,
-        disk_free_bytes=status.disk_free_bytes,
-        names=frozenset(line.name for line in lines),
-        running=len(running),
-        spread=Counter(group for group in groups if group),
-    )
 
 
 def need_of(

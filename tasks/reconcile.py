@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tasks.drains.driving import Driver
-from tasks.drains.models import PREFIX
+from tasks.drains.models import PREFIX, Drain
 from tasks.errors import (
     DeadlineError,
     HostOfflineError,
@@ -25,7 +25,7 @@ from tasks.errors import (
     UnreadableRecordError,
 )
 from tasks.models import Event, EventType, State, Step, StepError, StepState, Unit, Workflow, now
-from tasks.turns import take_turn
+from tasks.turns import keep_turn, take_turn
 from tasks.workflows import fall_back, publish, release, start
 
 if TYPE_CHECKING:
@@ -160,21 +160,29 @@ def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -
 
 
 def reconcile_drains(context: Context, redis: Redis) -> None:
-    """Drive every drain on that nobody has rung for: hosts come and go, deadlines pass."""
-    for drain in context.drains.live() if context.drains else ():
-        every = DEADLINE_LOOK if drain.deadline else LOOK
-        if take_turn(redis, drain.id, every):
-            drive(context, drain.id)
+    """Drive every drain on that nobody has rung for: hosts come and go, deadlines pass.
+
+    One whose turn has not come is not read: it may be long, and one of a hundred.
+    """
+    for drain_id in context.drains.live_ids() if context.drains else ():
+        if take_turn(redis, drain_id, DEADLINE_LOOK):
+            driven = drive(context, drain_id)
+            if driven is None or driven.deadline is None:
+                keep_turn(redis, drain_id, LOOK)
 
 
-def drive(context: Context, drain_id: str) -> None:
-    """Do what a drain needs now. One that cannot be driven does not hold the others up."""
+def drive(context: Context, drain_id: str) -> Drain | None:
+    """Do what a drain needs now; return it as it is then.
+
+    One that cannot be driven does not hold the others up: None.
+    """
     if context.drains is None or context.registry is None:
-        return
+        return None
     try:
-        Driver(context.drains, context.records, context.registry).drive(drain_id)
+        return Driver(context.drains, context.records, context.registry).drive(drain_id)
     except TasksError as error:
         log.warning("drain not driven on", drain=drain_id, reason=str(error))
+        return None
 
 
 def _turn(workflow: Workflow, found: Due) -> str:

@@ -127,18 +127,19 @@ class Records:
                     watch(pipe, PLACED)
                     if pipe.get(PLACED) != placed:
                         continue
-                ends = new.state is State.ENDED
-                holders = _holders(pipe, new)
-                if not ends:
+                ended, ends = old.state is State.ENDED, new.state is State.ENDED
+                # one that goes on has its containers: nobody else can take them
+                holders = _holders(pipe, new) if ended or ends else {}
+                if ended and not ends:
                     _require_free(new, holders)
                 held = [key for key, holder in holders.items() if holder == new.id]
                 pipe.multi()
                 needed = new.options.heal or new.outcome is Outcome.STOPPED
                 keep = max(self._keep, KEEP_HEALED) if needed else self._keep
                 pipe.set(_key(new.id), new.model_dump_json(), ex=keep if ends else None)
-                if not ends:
+                if ended and not ends:
                     pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
-                if ends != (old.state is State.ENDED):
+                if ends != ended:
                     (pipe.srem if ends else pipe.sadd)(LIVE, new.id)
                 if ring:
                     pipe.rpush(BELL, new.id)

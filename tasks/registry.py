@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
@@ -18,8 +19,18 @@ from tasks.errors import (
 from tasks.evictions import Evictions
 from tasks.hosts import Cordon, HostReport, HostStatus
 from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
+from tasks.placement import Candidate, candidate
 from tasks.stored import R, load, load_known
-from tasks.told import CANARIES, CORDONS, INVENTORIES, LABELS, RATES, REPORTS, Told
+from tasks.told import (
+    CANARIES,
+    CORDONS,
+    INVENTORIES,
+    LABELS,
+    RATES,
+    REPORTS,
+    Told,
+    cordons_of,
+)
 from tasks.turns import alone
 
 if TYPE_CHECKING:
@@ -45,14 +56,17 @@ class Registry:
     that is killed sends no farewell.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, remember_seconds: float = 0.0) -> None:
         self._redis = redis
+        self._remember_seconds = remember_seconds
+        self._candidates: list[Candidate] = []
+        self._forget_at = 0.0
 
     def beat(self, info: WorkerInfo) -> None:
         """Say that a worker lives."""
         with self._redis.pipeline() as pipe:
             pipe.hset(WORKERS, info.id, info.model_dump_json())
-            pipe.set(f"podferry:alive:{info.id}", 1, ex=OFFLINE_SECONDS)
+            pipe.set(_alive(info.id), 1, ex=OFFLINE_SECONDS)
             pipe.execute()
 
     def leave(self, info: WorkerInfo) -> None:
@@ -60,7 +74,7 @@ class Registry:
         farewell = info.model_copy(update={"left": True, "seen": now()})
         with self._redis.pipeline() as pipe:
             pipe.hset(WORKERS, info.id, farewell.model_dump_json())
-            pipe.delete(f"podferry:alive:{info.id}")
+            pipe.delete(_alive(info.id))
             pipe.execute()
 
     def report(self, inventory: Inventory) -> None:
@@ -137,7 +151,7 @@ class Registry:
         infos = _all(WorkerInfo, self._redis.hgetall(WORKERS))
         if not infos:
             return {}
-        alive = cast("list[object]", self._redis.mget([f"podferry:alive:{i.id}" for i in infos]))
+        alive = cast("list[object]", self._redis.mget([_alive(i.id) for i in infos]))
         return {i.id: (i, a is not None) for i, a in zip(infos, alive, strict=True)}
 
     def inventories(self) -> dict[str, Inventory]:
@@ -152,21 +166,50 @@ class Registry:
 
     def hosts(self) -> list[HostStatus]:
         """Every host ever seen, by name."""
+        found = [status for status, _ in self._survey()]
+        kept = Evictions(self._redis).all_kept([status.host for status in found])
+        return [s.model_copy(update={"old_copies": kept[s.host]}) for s in found]
+
+    def candidates(self) -> list[Candidate]:
+        """Every host ever seen as placement sees it, with nothing on its way there.
+
+        As it was told up to ``remember_seconds`` ago, but for cordons, which are always asked for.
+        """
+        if time.monotonic() >= self._forget_at:
+            self._candidates = [candidate(*seen) for seen in self._survey()]
+            self._forget_at = time.monotonic() + self._remember_seconds
+            return self._candidates
+        cordons = cordons_of(self._redis)
+        return [c.with_cordon(cordons.get(c.host)) for c in self._candidates]
+
+    def _survey(self) -> list[tuple[HostStatus, Inventory | None]]:
+        """Every host ever seen with what it holds, by name; old copies are left out.
+
+        A handful of answers of Redis, whatever the number of hosts.
+        """
         workers = sorted(
             ((i, o) for i, o in self.workers().values() if i.host), key=lambda w: w[0].host or ""
         )
         told = Told.read(self._redis)
-        kept = Evictions(self._redis).all_kept([info.host or "" for info, _ in workers])
-        return [
-            told.status(info, online).model_copy(update={"old_copies": kept[info.host or ""]})
-            for info, online in workers
-        ]
+        return [told.seen(info, online) for info, online in workers]
+
+    def known(self, host: str) -> bool:
+        """Whether a worker of this host was ever seen."""
+        return bool(self._redis.hexists(WORKERS, host_worker(host)))
 
     def require_known(self, host: str) -> None:
         """Return when a worker of this host was ever seen. Raises UnknownHostError."""
-        known = sorted(info.host for info, _ in self.workers().values() if info.host)
-        if host not in known:
+        if not self.known(host):
+            known = sorted(info.host for info, _ in self.workers().values() if info.host)
             raise UnknownHostError(host, known)
+
+    def status(self, host: str) -> HostStatus:
+        """The status of one host; its old copies are left out. Raises UnknownHostError."""
+        self.require_known(host)
+        worker = host_worker(host)
+        info = load(WorkerInfo, worker, cast("bytes", self._redis.hget(WORKERS, worker)))
+        online = bool(self._redis.exists(_alive(worker)))
+        return Told.read_one(self._redis, host).seen(info, online)[0]
 
     def online(self) -> list[str]:
         """The names of the hosts that live, sorted."""
@@ -174,21 +217,17 @@ class Registry:
 
     def require_host(self, host: str) -> HostStatus:
         """The status of a live host. Raises UnknownHostError, HostOfflineError."""
-        known = {status.host: status for status in self.hosts()}
-        if host not in known:
-            raise UnknownHostError(host, sorted(known))
-        if not known[host].online:
+        status = self.status(host)
+        if not status.online:
             raise HostOfflineError(host)
-        return known[host]
+        return status
 
     def require_silent(self, host: str) -> HostStatus:
         """The status of a host that sends no heartbeat. Raises UnknownHostError, HostAliveError."""
-        known = {status.host: status for status in self.hosts()}
-        if host not in known:
-            raise UnknownHostError(host, sorted(known))
-        if known[host].online:
+        status = self.status(host)
+        if status.online:
             raise HostAliveError(host)
-        return known[host]
+        return status
 
     def require_control(self) -> None:
         """Return when a control worker lives. Raises NoControlWorkerError."""
@@ -197,7 +236,7 @@ class Registry:
 
     def find(self, container: str) -> list[tuple[str, WorkloadLine]]:
         """Live hosts that have a container of this name or id, with its line."""
-        online = self.online()
+        online = set(self.online())
         return [
             (host, line)
             for host, inventory in sorted(self.inventories().items())
@@ -211,6 +250,11 @@ def _all(kind: type[R], told: object) -> list[R]:
     """Those of a hash that can be read."""
     values = cast("dict[bytes, bytes]", told).items()
     return load_known(kind, ((name.decode(), value) for name, value in values))
+
+
+def host_worker(host: str) -> str:
+    """The id of a host's worker: it has one."""
+    return f"host.{host}"
 
 
 def choose(
@@ -228,3 +272,7 @@ def choose(
     if len(running) == 1:
         return running[0]
     raise AmbiguousContainerError(container, [host for host, _ in found])
+
+
+def _alive(worker: str) -> str:
+    return f"podferry:alive:{worker}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,7 @@ RATES = "podferry:rates"
 REPORTS = "podferry:hosts"
 CORDONS = "podferry:cordons"
 LABELS = "podferry:labels"
+BY_HOST = (INVENTORIES, CANARIES, RATES, REPORTS, CORDONS)  # their fields are hosts
 
 Hash = dict[bytes, bytes]
 
@@ -37,12 +39,27 @@ class Told:
 
     @classmethod
     def read(cls, redis: Redis) -> Told:
-        """Ask for everything at once."""
+        """Ask for everything of all hosts at once."""
         with redis.pipeline(transaction=False) as pipe:
-            for key in (INVENTORIES, CANARIES, RATES, REPORTS, CORDONS, LABELS):
+            for key in (*BY_HOST, LABELS):
                 pipe.hgetall(key)
-            answers = cast("list[Hash]", pipe.execute())
-        inventories, canaries, rates, reports, cordons, labels = answers
+            *told, labels = cast("list[Hash]", pipe.execute())
+        return cls._of(told, labels)
+
+    @classmethod
+    def read_one(cls, redis: Redis, host: str) -> Told:
+        """Ask for everything of one host at once."""
+        with redis.pipeline(transaction=False) as pipe:
+            for key in BY_HOST:
+                pipe.hget(key, host)
+            pipe.hgetall(LABELS)
+            *values, labels = pipe.execute()
+        told = ({} if value is None else {host.encode(): value} for value in values)
+        return cls._of(told, labels)
+
+    @classmethod
+    def _of(cls, told: Iterable[Hash], labels: Hash) -> Told:
+        inventories, canaries, rates, reports, cordons = told
         return cls(
             inventories=inventories,
             canaries=canaries,
@@ -52,15 +69,16 @@ class Told:
             labels=_by_host(labels),
         )
 
-    def status(self, info: WorkerInfo, online: bool) -> HostStatus:
-        """The status of a worker's host; its old copies are left out.
+    def seen(self, info: WorkerInfo, online: bool) -> tuple[HostStatus, Inventory | None]:
+        """The status of a worker's host, less its old copies, and what it said last that it holds.
 
         Where something told of it cannot be read, its ``error`` says so: nothing is placed there.
         """
         try:
-            return self._status(info, online)
+            inventory = _parsed(Inventory, self.inventories, info.host or "")
+            return self._status(info, online, inventory), inventory
         except UnreadableRecordError as error:
-            return HostStatus(
+            status = HostStatus(
                 host=info.host or "",
                 state=state_of(online, None),
                 online=online,
@@ -69,10 +87,10 @@ class Told:
                 left=info.left and not online,
                 error=str(error),
             )
+            return status, None
 
-    def _status(self, info: WorkerInfo, online: bool) -> HostStatus:
+    def _status(self, info: WorkerInfo, online: bool, inventory: Inventory | None) -> HostStatus:
         host = info.host or ""
-        inventory = _parsed(Inventory, self.inventories, host)
         report = _parsed(HostReport, self.reports, host) or HostReport(host=host)
         cordon = _parsed(Cordon, self.cordons, host)
         rate = self.rates.get(host.encode())
@@ -92,6 +110,19 @@ class Told:
             room=report.room,
             rate=None if rate is None else float(rate),
         )
+
+
+def cordons_of(redis: Redis) -> dict[str, Cordon]:
+    """The hosts that are cordoned. A cordon that cannot be read is one."""
+    told = cast("Hash", redis.hgetall(CORDONS))
+    return {host.decode(): _cordon(host.decode(), value) for host, value in told.items()}
+
+
+def _cordon(host: str, value: bytes) -> Cordon:
+    try:
+        return load(Cordon, host, value)
+    except UnreadableRecordError as error:
+        return Cordon(reason=str(error))
 
 
 def _by_host(labels: Hash) -> dict[str, dict[str, str]]:

@@ -19,6 +19,11 @@ def take_turn(redis: Redis, name: str, every: timedelta) -> bool:
     return bool(redis.set(_key(name), 1, nx=True, px=every))
 
 
+def keep_turn(redis: Redis, name: str, every: timedelta) -> None:
+    """Have a turn that was taken last longer."""
+    redis.pexpire(_key(name), every)
+
+
 @contextmanager
 def alone(redis: Redis, name: str, longest: timedelta) -> Iterator[None]:
     """Wait until nobody else does this, and do it; who takes longer than that is not waited for."""

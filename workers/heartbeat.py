@@ -46,10 +46,10 @@ class Heartbeat:
         self._facts: HostFacts | None = None
         self._look_again = 0.0
         self._memory: dict[str, int] = {}
-        self._loops = [Repeating("heartbeat", self._beat, every_seconds=HEARTBEAT_SECONDS)]
+        self._loops = [Repeating("heartbeat", self.beat, every_seconds=HEARTBEAT_SECONDS)]
         if runtime is not None:
-            report = Repeating("inventory", self._report, every_seconds=INVENTORY_SECONDS)
-            room = Repeating("room", self._report_host, every_seconds=ROOM_SECONDS)
+            report = Repeating("inventory", self.report, every_seconds=INVENTORY_SECONDS)
+            room = Repeating("room", self.report_host, every_seconds=ROOM_SECONDS)
             self._loops += [report, room]
 
     def start(self) -> None:
@@ -64,10 +64,12 @@ class Heartbeat:
         with suppress(RedisError):  # the heartbeat that stops says it too
             self._registry.leave(self._info)
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Say that the worker lives."""
         self._registry.beat(self._info.model_copy(update={"seen": now(), "engine": self._engine}))
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Say what the host holds."""
         if self._runtime is None or self._info.host is None:
             return
         try:
@@ -95,9 +97,10 @@ class Heartbeat:
             first, self._facts = self._facts is None, runtime.host_facts()
             self._look_again = time.monotonic() + FACTS_SECONDS
             if first:
-                self._report_host()
+                self.report_host()
 
-    def _report_host(self) -> None:
+    def report_host(self) -> None:
+        """Say what the host is, and what it has left."""
         if self._runtime is None or self._info.host is None:
             return
         facts = self._facts

@@ -26,7 +26,7 @@ from tasks.lines import Lines
 from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
-from tasks.registry import Registry
+from tasks.registry import Registry, host_worker
 from workers.allocator import give_large_blocks_back
 from workers.canary import canary_watch
 from workers.healing import heal_timer
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 Job = Heartbeat | Repeating
+REMEMBER_SECONDS = 1.0
 Engine = Callable[[str], CheckpointRuntime]
 log = structlog.get_logger()
 
@@ -180,7 +181,8 @@ def _control(context: Context, redis: Redis, settings: Settings) -> Context:
         context,
         records=Records(redis, keep=keep),
         drains=Drains(redis, keep=keep),
-        registry=Registry(redis),
+        # hosts tell how they are every few seconds: what was read is good enough for one of them
+        registry=Registry(redis, remember_seconds=REMEMBER_SECONDS),
     )
 
 
@@ -229,8 +231,8 @@ def _keep_logging(**_: object) -> None:
 def _info(settings: Settings, control: bool) -> WorkerInfo:
     node = f"{socket.gethostname()}-{os.getpid()}"
     return WorkerInfo(
-        # A host has one worker; another control worker is another one.
-        id=f"host.{settings.host}" if settings.host else f"control.{node}",
+        # another control worker is another one
+        id=host_worker(settings.host) if settings.host else f"control.{node}",
         host=settings.host,
         control=control,
         version=version("podferry"),

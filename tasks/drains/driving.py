@@ -77,8 +77,8 @@ class Driver:
         drain = timed(drain, self._rates(drain), drain.seconds_left(now()))
         return drain.model_copy(update={"estimate": makespan(drain.items)})
 
-    def drive(self, drain_id: str) -> None:
-        """Do what a drain needs now."""
+    def drive(self, drain_id: str) -> Drain:
+        """Do what a drain needs now; return it as it is then."""
         drain = self._drains.get(drain_id)
         if drain.state is State.QUEUED:
             if not drain.back:
@@ -87,7 +87,7 @@ class Driver:
                 planned = self.plan(drain)
                 drain = self._drains.update(drain_id, lambda d: _begun(d, planned))
         if drain.state is State.ENDED:
-            return
+            return drain
         ended = self._ended(drain)
         parked = self._unparked(drain)
         learnt = self._rates(drain) if drain.deadline else None
@@ -108,6 +108,7 @@ class Driver:
                 self._go_on(drain, item)
         if drain.state is State.ENDED:
             self._leave(drain)
+        return drain
 
     def _rates(self, drain: Drain) -> Rates:
         moves = self._records.recent(LEARN_FROM, host=drain.host, state=State.ENDED)

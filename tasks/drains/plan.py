@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from functools import reduce
 
 from tasks.drains.models import Drain, Item, ItemState, Method, Order
 from tasks.drains.rates import Rates, crowded
-from tasks.models import OnDeadline
-from tasks.placement import Candidate, place, reserved
+from tasks.models import Need, OnDeadline
+from tasks.placement import Candidate, Ranking
 
 # The part of the time that is planned with: what is begun in the last fifth would often be late.
 USED = 0.8
@@ -26,21 +25,16 @@ def placed(items: Iterable[Item], candidates: Sequence[Candidate]) -> list[Item]
 
     The most demanding is placed first: what is small still fits where it does not.
     """
+    ranking = Ranking(candidates)
     order = sorted(items, key=lambda item: (-item.need.memory_bytes, item.workload))
     found: dict[str, Item] = {}
     for item in order:
         if not item.waiting or item.method in {Method.STOP, Method.START, Method.STAY}:
             continue
-        placement = place(item.need, candidates)
-        if placement.host is None:
-            found[item.workload] = item.changed(
-                state=ItemState.PARKED, target=None, reason=placement.why_not
-            )
-            continue
-        candidates = reserved(candidates, placement.host, item.need)
-        found[item.workload] = item.changed(
-            state=ItemState.PLANNED, target=placement.host, reason=""
-        )
+        host = ranking.take(item.need)
+        state = ItemState.PARKED if host is None else ItemState.PLANNED
+        reason = ranking.why_not(item.need) if host is None else ""
+        found[item.workload] = item.changed(state=state, target=host, reason=reason)
     return [found.get(item.workload, item) for item in items]
 
 
@@ -147,10 +141,8 @@ def _key(item: Item, order: Order) -> tuple[float, str]:
 
 def reservations(drains: Iterable[Drain], candidates: list[Candidate]) -> list[Candidate]:
     """The candidates once what other drains have planned is on its way too."""
-    planned = [
-        (item.target, item.need)
-        for drain in drains
-        for item in drain.items
-        if item.target is not None and item.state is ItemState.PLANNED
-    ]
-    return reduce(lambda found, one: reserved(found, *one), planned, candidates)
+    planned: dict[str, list[Need]] = {}
+    for item in (item for drain in drains for item in drain.items):
+        if item.target is not None and item.state is ItemState.PLANNED:
+            planned.setdefault(item.target, []).append(item.need)
+    return [c.with_all_reserved(planned.get(c.host, ())) for c in candidates]

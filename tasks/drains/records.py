@@ -13,7 +13,7 @@ from tasks.broker import watch
 from tasks.drains.models import Drain
 from tasks.errors import DrainNotFoundError, HostBusyError
 from tasks.models import State, now
-from tasks.records import BELL, KEEP_RECORDS
+from tasks.records import BELL, KEEP_RECORDS, PAGE
 from tasks.stored import load, load_known
 
 if TYPE_CHECKING:
@@ -93,15 +93,20 @@ class Drains:
 
     def live(self) -> list[Drain]:
         """Every drain that has not ended, by host."""
+        return self._read(self.live_ids())
+
+    def live_ids(self) -> list[str]:
+        """The ids of the same; one that has just ended may be among them."""
         ids = cast("dict[bytes, bytes]", self._redis.hgetall(LIVE))
-        return self._read([value.decode() for _, value in sorted(ids.items())])
+        return [value.decode() for _, value in sorted(ids.items())]
 
     def recent(self, limit: int = 20, *, host: str | None = None) -> list[Drain]:
         """The newest drains, newest first, of all hosts or of one."""
         ids = cast("list[bytes]", self._redis.zrange(RECENT, 0, -1, desc=True))
         found: list[Drain] = []
-        for start in range(0, len(ids), limit):
-            page = self._read([i.decode() for i in ids[start : start + limit]])
+        size = max(limit, PAGE)
+        for start in range(0, len(ids), size):
+            page = self._read([i.decode() for i in ids[start : start + size]])
             found += [drain for drain in page if host in {None, drain.host}]
             if len(found) >= limit:
                 break

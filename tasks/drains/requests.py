@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks.drains.back import homecoming
@@ -103,11 +103,9 @@ def last_drain(drains: Drains, host: str) -> Drain:
     return found
 
 
-def resolve(drains: Drains, name: str, hosts: Collection[str]) -> str:
-    """The id of a drain: itself, or the newest one of a host. Raises InvalidRequestError."""
-    if name not in hosts:
-        return name
-    found = drains.recent(1, host=name)
+def newest(drains: Drains, host: str) -> Drain:
+    """The newest drain of a host. Raises InvalidRequestError."""
+    found = drains.recent(1, host=host)
     if not found:
-        raise InvalidRequestError(f"host {name!r} was never drained")
-    return found[0].id
+        raise InvalidRequestError(f"host {host!r} was never drained")
+    return found[0]

@@ -45,6 +45,7 @@ OTHERS = {
     "glossary.md": "tests/acceptance/test_site.py",
     "many.md": "tests/integration/test_many.py",
     "security.md": "tests/unit/tasks/test_acl.py",
+    "soak.md": "tests/integration/test_soak.py",
     "storage.md": "tests/integration/test_s3_settings.py",
     "CHANGELOG.md": "tests/acceptance/test_cli.py",
 }

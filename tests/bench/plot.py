@@ -32,14 +32,18 @@ class Panel:
 
 def draw(report: Report) -> str:
     """The whole picture."""
-    panels = list(_panels(report))
+    return picture("Podferry beside what one would type instead", list(_panels(report)))
+
+
+def picture(title: str, panels: Sequence[Panel]) -> str:
+    """Panels in columns."""
     rows = [panels[at : at + COLUMNS] for at in range(0, len(panels), COLUMNS)]
     width = MARGIN + COLUMNS * (PANEL_WIDTH + MARGIN)
     height = MARGIN + sum(_row_height(row) for row in rows)
     lines = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' "
         f"width='{width}' height='{height}' {FONT} font-size='12'>",
-        "<title>Podferry beside what one would type instead</title>",
+        f"<title>{escape(title)}</title>",
         f"<rect width='{width}' height='{height}' fill='#ffffff'/>",
     ]
     y = MARGIN

@@ -33,6 +33,7 @@ class Worker:
     name: str
     environment: Mapping[str, str]
     log: Path
+    module: str = "tests.many.worker"
     restart_at: float | None = None
     _process: subprocess.Popen[bytes] | None = None
 
@@ -41,11 +42,16 @@ class Worker:
         """Whether it was started, and not killed since."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """Of its first process; 0 while it does not run."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> None:
         """Start it, in a process group of its own."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.many.worker"],
+                [sys.executable, "-m", self.module],
                 env={**os.environ, **self.environment},
                 stderr=output,
                 stdout=output,
@@ -91,6 +97,7 @@ class Installation:
     client: Client
     redis_url: str
     directory: Path
+    environment: Mapping[str, str]
     workers: list[Worker] = field(default_factory=list)
 
     def await_workers(self) -> None:
@@ -139,6 +146,7 @@ def installation(
             client=stack.enter_context(Client(settings)),
             redis_url=redis.url,
             directory=directory,
+            environment=environment,
             workers=[
                 _worker(directory, environment | own.get(user, {}), name, socket)
                 for name, user, socket in workers

@@ -98,7 +98,7 @@ def test_a_host_is_what_its_worker_tells_and_what_operators_say(fleet: Fleet) ->
 
 def test_a_cordon_stays_until_it_is_taken_back(fleet: Fleet) -> None:
     fleet.registry.cordon("b", "new kernel")
-    fleet.registry.beat(WorkerInfo(id="host.b2", host="b", version="2", pid=2))
+    fleet.registry.beat(WorkerInfo(id="host.b", host="b", version="2", pid=2))
     status = fleet.status("b")
     assert (status.state, status.cordon and status.cordon.reason) == (
         HostState.CORDONED,
@@ -107,6 +107,24 @@ def test_a_cordon_stays_until_it_is_taken_back(fleet: Fleet) -> None:
     assert fleet.registry.uncordon("b")
     assert not fleet.registry.uncordon("b")
     assert fleet.status("b").state is HostState.ACTIVE
+
+
+def test_what_was_read_of_hosts_is_remembered_but_for_cordons(fleet: Fleet) -> None:
+    records = fleet.context.records
+    placer = Placer(records, Registry(fleet.redis, remember_seconds=3600))
+
+    def told() -> dict[str, tuple[HostState, int | None]]:
+        return {c.host: (c.state, c.memory_left_bytes) for c in placer.candidates()}
+
+    before = told()
+    fleet.room("a", 1)
+    fleet.registry.cordon("b")
+    assert told() == {**before, "b": (HostState.CORDONED, before["b"][1])}
+    fleet.registry.uncordon("b")
+    assert told() == before
+    small = Need(names=("db",), memory_bytes=64 * MIB)
+    records.create(new_workflow(Kind.MIGRATE, "db", source="a", target="c", need=small))
+    assert told()["c"] == (HostState.ACTIVE, 960 * MIB)
 
 
 def test_a_host_that_vanishes_is_offline(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from runtime import Canary, CanaryState
 from runtime.fake_facts import HOST
 from tasks.hosts import HostState
 from tasks.models import Need
-from tasks.placement import Candidate, place, reserved
+from tasks.placement import NAMED, Candidate, Ranking, place
 
 MIB = 1 << 20
 ZONES = ("a", "b")
@@ -106,15 +106,28 @@ def _roomier(candidate: Candidate) -> Candidate:
 
 
 @settings(deadline=None)
+@given(st.lists(needs(), max_size=12), candidates())
+def test_one_after_the_other_goes_where_it_would_go_alone(
+    wanted: list[Need], found: list[Candidate]
+) -> None:
+    ranking = Ranking(found)
+    for each in wanted:
+        placement = place(each, found)
+        assert ranking.why_not(each) == placement.why_not
+        assert ranking.take(each) == placement.host
+        found = [c.with_reserved(each) if c.host == placement.host else c for c in found]
+
+
+@settings(deadline=None)
 @given(st.lists(st.integers(min_value=1, max_value=600), max_size=12), candidates())
 def test_what_was_placed_before_is_counted(sizes: list[int], found: Sequence[Candidate]) -> None:
     free = {c.host: c.memory_left_bytes for c in found}
     given_to: dict[str, int] = {}
+    ranking = Ranking(found)
     for number, mib in enumerate(sizes):
         wanted = need(mib, names=(f"c{number}",))
-        chosen = place(wanted, found).host
+        chosen = ranking.take(wanted)
         if chosen is not None:
-            found = reserved(found, chosen, wanted)
             given_to[chosen] = given_to.get(chosen, 0) + wanted.memory_bytes
     for name, taken in given_to.items():
         left = free[name]
@@ -187,6 +200,12 @@ def test_a_machine_is_held_against_the_sources(
 def test_a_source_that_is_dead_is_offline() -> None:
     dead = host("src", state=HostState.OFFLINE)
     assert place(need(), [dead]).why_not == "no host fits: src: offline"
+
+
+def test_of_many_hosts_that_do_not_fit_some_are_named() -> None:
+    reason = place(need(), [host(f"h{n:02}", 1) for n in range(NAMED + 5)]).why_not
+    assert reason.count("needs 64 MiB") == NAMED
+    assert reason.endswith("; and 5 more")
 
 
 def test_without_hosts() -> None:

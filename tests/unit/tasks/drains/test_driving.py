@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from fakeredis import FakeRedis
 
 from runtime import CheckpointFailedError, ContainerState, FakeRuntime, RestoreFailedError, RunSpec
-from tasks import control, locate
+from tasks import control, locate, reconcile
 from tasks.context import Context
 from tasks.drains.driving import Driver
 from tasks.drains.models import Drain, DrainOptions, DrainResult, Item, ItemState, Method
@@ -326,6 +327,26 @@ def test_one_drain_of_a_host_at_a_time(fleet: Fleet) -> None:
         fleet.drain()
     fleet.to_the_end(first)
     assert fleet.to_the_end(fleet.drain()).result is DrainResult.DRAINED
+
+
+@pytest.mark.parametrize(("seconds", "reads"), [(None, 1), (3600.0, 2)])
+def test_a_drain_is_not_read_before_its_turn(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, seconds: float | None, reads: int
+) -> None:
+    monkeypatch.setattr(reconcile, "DEADLINE_LOOK", timedelta(milliseconds=1))
+    drain = fleet.drain(seconds=seconds)
+    driven: list[str] = []
+
+    def drive(context: Context, drain_id: str) -> Drain:
+        driven.append(drain_id)
+        return drain
+
+    monkeypatch.setattr(reconcile, "drive", drive)
+    context = replace(fleet.context, drains=fleet.drains)
+    for _ in range(2):
+        reconcile.reconcile_drains(context, fleet.redis)
+        time.sleep(0.01)
+    assert driven == [drain.id] * reads
 
 
 @pytest.mark.parametrize(
