@@ -7,14 +7,15 @@ silent creation of queues, since a misspelt one keeps its messages for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from celery import Celery
 from celery.exceptions import Ignore
 
 from tasks.broker import celery_url
-from tasks.errors import SupersededError, UnreadableRecordError
+from tasks.errors import RefusedLinkError, SupersededError, UnreadableRecordError
 from tasks.models import Event, EventType, Unit
 from tasks.queues import (
     CONTROL_QUEUE,
@@ -26,6 +27,7 @@ from tasks.queues import (
     unit_task,
 )
 from tasks.retention import run_retention
+from tasks.signing import HEADER
 from tasks.step import Result, Step, run_step
 from tasks.units import UNITS
 from tasks.workflows import fall_back, go_on
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from tasks.context import Context
 
 RESULT_DAYS = 7
+log = structlog.get_logger()
 
 
 def make_app(redis_url: str, context: Context, own: str = CONTROL_QUEUE) -> Celery:
@@ -95,11 +98,13 @@ def _register(app: Celery, context: Context) -> None:
         app.task(name=unit_task(unit), bind=True, shared=False)(run)
 
     def fall_back_task(
-        _: Task[Any, Any], /, workflow_id: str, epoch: int, **_later: object
+        task: Task[Any, Any], /, workflow_id: str, epoch: int, **later: object
     ) -> None:
+        _admit(context, task, {"workflow_id": workflow_id, "epoch": epoch, **later})
         fall_back(app, context, workflow_id, epoch)
 
-    def retention_task(_: Task[Any, Any]) -> Result:
+    def retention_task(task: Task[Any, Any]) -> Result:
+        _admit(context, task, {})
         report = run_retention(
             context.archives, context.records, context.retention, grace=context.orphan_grace
         )
@@ -109,12 +114,30 @@ def _register(app: Celery, context: Context) -> None:
     app.task(name=FALL_BACK, bind=True, shared=False)(fall_back_task)
 
 
+def _admit(
+    context: Context, task: Task[Any, Any], arguments: Mapping[str, object]
+) -> Mapping[str, object]:
+    """Refuse what nobody who may has signed; the headers with which it may be passed on."""
+    header = task.request.get(HEADER)
+    if context.verifier is not None:
+        try:
+            context.verifier.check(task.name, arguments, header)
+        except RefusedLinkError as error:
+            workflow = arguments.get("workflow_id")
+            log.error("message refused", workflow=workflow, task=task.name, reason=error.reason)
+            raise Ignore(str(error)) from error
+    return {} if header is None else {HEADER: header}
+
+
 def _unit_task(
     app: Celery, context: Context, unit: Unit, work: Callable[[Step], Result]
 ) -> Callable[..., Result]:
     def run(
-        task: Task[Any, Any], workflow_id: str, step: int, epoch: int, **_later: object
+        task: Task[Any, Any], workflow_id: str, step: int, epoch: int, **later: object
     ) -> Result:
+        about = {"workflow_id": workflow_id, "step": step, "epoch": epoch, **later}
+        headers = _admit(context, task, about)
+
         def shown(done_bytes: int) -> None:
             meta = {"bytes": done_bytes}
             task.update_state(state="PROGRESS", meta=meta)
@@ -122,7 +145,7 @@ def _unit_task(
             task.send_event("task-progress", result=repr(meta))
 
         def ready() -> None:
-            go_on(app, context, workflow_id, step, epoch)
+            go_on(app, context, workflow_id, step, epoch, headers)
 
         try:
             # The next link of the chain goes to a host that this process may never have named.

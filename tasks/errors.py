@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from runtime import Finding, blockers
 
@@ -55,6 +56,37 @@ class InsecureSettingError(InvalidRequestError):
             f"PODFERRY_{self.setting.upper()} is not secure: {self.reason}; "
             "only to try things out, set PODFERRY_ENVIRONMENT=dev"
         )
+
+
+class SigningKeyError(TasksError):
+    """A key file for links is missing, or not what it has to be."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"signing key file {self.path}: {self.reason} (podferry keys signing makes a pair)"
+
+
+class RefusedLinkError(TasksError):
+    """A message that nobody who may has signed: it is not run."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task, reason)
+        self.task = task
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a message for {self.task} was refused: {self.reason}"
+
+
+class ReplayedStepError(TasksError):
+    """A step that this host has begun before, and whose record says otherwise."""
+
+    def __str__(self) -> str:
+        return "this host has begun the step before: its record was put back to what it was"
 
 
 class UnknownHostError(TasksError):

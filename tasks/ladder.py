@@ -33,6 +33,7 @@ PASSING = frozenset(
         "BrokerUnavailableError",
         "EngineUnavailableError",
         "LeaseLostError",
+        "ReplayedStepError",
         "StoreBusyError",
         "StoreUnavailableError",
     }

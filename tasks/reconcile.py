@@ -203,7 +203,7 @@ def _act(app: Celery, context: Context, workflow: Workflow, found: Due) -> None:
         case Release():
             release(app, context, workflow.id, workflow.epoch)
         case Ring():
-            publish(app, workflow)
+            publish(app, workflow, context.signer)
         case Decide():
             fall_back(app, context, workflow.id, workflow.epoch)
         case Fail(index=index, error=error):

@@ -26,6 +26,7 @@ from tasks.errors import (
     CancelledError,
     DeadlineError,
     NotMovableError,
+    ReplayedStepError,
     StepFailedError,
     SupersededError,
 )
@@ -336,6 +337,7 @@ def announce_end(context: Context, workflow: Workflow) -> None:
 
 def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:
     owner = secrets.token_hex(8)
+    ledger = context.ledger
 
     def change(workflow: Workflow) -> Workflow:
         if not 0 <= index < len(workflow.steps):
@@ -347,6 +349,10 @@ def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:
             raise SupersededError(workflow_id, index, "its plan was given up")
         if held.state is not StepState.PENDING:
             raise SupersededError(workflow_id, index, f"it is {held.state}")
+        if ledger is not None and ledger.has(workflow, index):
+            replayed = ReplayedStepError()
+            why = StepError(type=type(replayed).__name__, message=str(replayed))
+            return workflow.with_step(index, held.failed(why))
         moment = now()
         running = held.model_copy(
             update={
@@ -358,7 +364,15 @@ def _claim(context: Context, workflow_id: str, index: int, epoch: int) -> Step:
         )
         return workflow.model_copy(update={"state": State.RUNNING}).with_step(index, running)
 
-    return Step(context, context.records.update(workflow_id, change), index, owner)
+    step = Step(context, context.records.update(workflow_id, change), index, owner)
+    if step.record.state is StepState.FAILED:
+        message = step.record.error.message if step.record.error else ""
+        step.event(EventType.FAILED, message)
+        log.error("step refused", workflow=workflow_id, step=index, epoch=epoch, reason=message)
+        raise StepFailedError(message)
+    if ledger is not None and step.record.state is StepState.RUNNING:
+        ledger.enter(step.workflow, index)
+    return step
 
 
 def _keep(step: Step, over: threading.Event) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import chain, signature
@@ -30,13 +31,16 @@ from tasks.models import (
 from tasks.placing import Placer
 from tasks.plans import end, first_plan, planned
 from tasks.queues import CONTROL_QUEUE, FALL_BACK, declare, host_queue, unit_task
+from tasks.signing import Link, expiry
 from tasks.step import announce_end
 
 if TYPE_CHECKING:
     from celery import Celery
+    from celery.canvas import Signature
 
     from tasks.context import Context
     from tasks.registry import Registry
+    from tasks.signing import Signer
 
 PAUSE_SECONDS = 2.0  # before the first new try of a step
 LONGEST_PAUSE_SECONDS = 60.0
@@ -50,7 +54,7 @@ def start(app: Celery, context: Context, workflow_id: str) -> None:
     """Plan a queued workflow and publish its chain. A repeated message changes nothing."""
     workflow = begin(context, workflow_id)
     if workflow is not None:
-        publish(app, workflow)
+        publish(app, workflow, context.signer)
 
 
 def fall_back(app: Celery, context: Context, workflow_id: str, epoch: int) -> None:
@@ -61,7 +65,7 @@ def fall_back(app: Celery, context: Context, workflow_id: str, epoch: int) -> No
     """
     workflow = decide(context, workflow_id, epoch)
     if workflow is not None and workflow.not_before is None:
-        publish(app, workflow)
+        publish(app, workflow, context.signer)
 
 
 def begin(context: Context, workflow_id: str) -> Workflow | None:
@@ -186,7 +190,7 @@ def release(app: Celery, context: Context, workflow_id: str, epoch: int) -> None
         return workflow.model_copy(update={"not_before": None, "planned": now()})
 
     with suppress(SupersededError):
-        publish(app, context.records.update(workflow_id, change))
+        publish(app, context.records.update(workflow_id, change), context.signer)
 
 
 def _pause(tries: int) -> timedelta:
@@ -195,27 +199,35 @@ def _pause(tries: int) -> timedelta:
     return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311
 
 
-def publish(app: Celery, workflow: Workflow) -> None:
+def publish(app: Celery, workflow: Workflow, signer: Signer | None = None) -> None:
     """Send the chain of the newest plan, up to the step that lets the next ones begin early."""
     steps = _pending(workflow)
     early = [i for i, step in steps if step.unit is Unit.CHECKPOINT]
-    _send(app, workflow, [i for i, _ in steps if not early or i <= early[0]])
+    headers = _signed(workflow, [i for i, _ in steps], signer) if signer else {}
+    _send(app, workflow, [i for i, _ in steps if not early or i <= early[0]], headers)
 
 
-def go_on(app: Celery, context: Context, workflow_id: str, index: int, epoch: int) -> None:
+def go_on(
+    app: Celery,
+    context: Context,
+    workflow_id: str,
+    index: int,
+    epoch: int,
+    headers: Mapping[str, object],
+) -> None:
     """Send the steps after one that is ready for them, unless they are under way.
 
     Called when it is ready, and again when it has ended: then also to fall back, if what followed
-    it has failed meanwhile.
+    it has failed meanwhile. ``headers`` came with it, and go with them.
     """
     workflow = context.records.get(workflow_id)
     after = [i for i, step in enumerate(workflow.steps) if i > index and step.epoch == epoch]
     if workflow.epoch != epoch or not after:
         return
     if workflow.steps[after[0]].state is StepState.FAILED:
-        fall_back(app, context, workflow_id, epoch)
+        _failed(app, workflow, headers).apply_async()
     elif workflow.steps[after[0]].state is StepState.PENDING:
-        _send(app, workflow, after)
+        _send(app, workflow, after, headers)
 
 
 def _pending(workflow: Workflow) -> list[tuple[int, Step]]:
@@ -226,7 +238,46 @@ def _pending(workflow: Workflow) -> list[tuple[int, Step]]:
     ]
 
 
-def _send(app: Celery, workflow: Workflow, indexes: list[int]) -> None:
+def _signed(workflow: Workflow, indexes: Iterable[int], signer: Signer) -> dict[str, object]:
+    """The headers of a plan: any of its links may be sent with them, and the way back from it.
+
+    A look at the source may turn a move cold after that.
+    """
+    steps = [(index, workflow.steps[index]) for index in indexes]
+    cold = [(i, s.model_copy(update={"unit": Unit.UP})) for i, s in steps if s.unit is Unit.RESTORE]
+    links = [
+        Link(
+            task=unit_task(step.unit),
+            arguments=_arguments(workflow, index),
+            queue=host_queue(step.host),
+        )
+        for index, step in (*steps, *cold)
+    ]
+    links.append(Link(task=FALL_BACK, arguments=_arguments(workflow), queue=CONTROL_QUEUE))
+    return signer.headers(links, expiry(workflow))
+
+
+def _arguments(workflow: Workflow, index: int | None = None) -> dict[str, object]:
+    """What a task is told: its workflow, the plan, and, but for ``fall_back``, the step."""
+    step = {} if index is None else {"step": index}
+    return {"workflow_id": workflow.id, **step, "epoch": workflow.epoch}
+
+
+def _failed(app: Celery, workflow: Workflow, headers: Mapping[str, object]) -> Signature[Any]:
+    """What has a control worker take the next rung."""
+    return signature(
+        FALL_BACK,
+        kwargs=_arguments(workflow),
+        immutable=True,
+        queue=CONTROL_QUEUE,
+        headers=dict(headers),
+        app=app,
+    )
+
+
+def _send(
+    app: Celery, workflow: Workflow, indexes: list[int], headers: Mapping[str, object]
+) -> None:
     """Send a chain of steps; a failing link has ``fall_back`` called on control."""
     declare(app, workflow.hosts)
     left = max(1.0, (workflow.deadline - now()).total_seconds())
@@ -234,8 +285,9 @@ def _send(app: Celery, workflow: Workflow, indexes: list[int]) -> None:
     links = [
         signature(
             unit_task(workflow.steps[index].unit),
-            kwargs={"workflow_id": workflow.id, "step": index, "epoch": workflow.epoch},
+            kwargs=_arguments(workflow, index),
             immutable=True,
+            headers=dict(headers),
             queue=host_queue(workflow.steps[index].host),
             # only for what hangs: a step watches the deadline itself
             soft_time_limit=left + (LATE_SECONDS if late else OVERTIME_SECONDS),
@@ -243,11 +295,4 @@ def _send(app: Celery, workflow: Workflow, indexes: list[int]) -> None:
         )
         for index in indexes
     ]
-    failed = signature(
-        FALL_BACK,
-        kwargs={"workflow_id": workflow.id, "epoch": workflow.epoch},
-        immutable=True,
-        queue=CONTROL_QUEUE,
-        app=app,
-    )
-    chain(*links, app=app).apply_async(link_error=failed)
+    chain(*links, app=app).apply_async(link_error=_failed(app, workflow, headers))

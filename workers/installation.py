@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from storage import KeyFile
 from tasks.acl import RedisUser, Role, acl_file
 from tasks.errors import InvalidRequestError
+from tasks.signing import new_key_pair
 from workers.authority import Authority
 
 SERVICE_ID = 10001  # user and group of the processes in our images (ops/images/Containerfile)
@@ -79,6 +80,7 @@ def add_host(directory: Path, host: str, *, notices: bool) -> Path:
         settings = {p.name: p.read_text().strip() for p in (made / Role.CLIENT).iterdir()}
         hub = urlsplit(settings["podferry_redis_url"]).hostname or ""
         settings |= {"podferry_redis_url": _redis_url(user, hub), "podferry_host": host}
+        settings["podferry_verify_key_file"] = str(made / "authority" / "verify.pem")
         for name, value in settings.items():
             _write(made / user.name / name, value)
         with (made / "redis" / "users.acl").open("a") as users:
@@ -94,9 +96,13 @@ def secret_files(made: Path, hub: str) -> Mapping[str, str]:
     store, login = _password().get_secret_value(), _password().get_secret_value()
     authority = Authority(f"Podferry at {hub}")
     redis_certificate, redis_key = authority.issue([hub, "redis", *LOCAL_NAMES])
+    signing, verify = (content.decode() for content in new_key_pair())
     store_certificate, store_key = authority.issue([hub, "minio", *LOCAL_NAMES])
     files = {
         "authority/ca.pem": authority.certificate,
+        "authority/verify.pem": verify,
+        "control/signing.pem": signing,
+        "control/podferry_signing_key_file": str(made / "control" / "signing.pem"),
         f"{OPERATOR}/ca.key": authority.key,
         "redis/users.acl": acl_file(users),
         "redis/tls.crt": redis_certificate,

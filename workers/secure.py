@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 
+UNSIGNED = "and whoever writes to a queue has it run; make a pair: podferry keys signing DIR"
+
+
 def require_secure(settings: Settings) -> None:
     """Return if nobody else gets in by these settings, or in ``dev``. Raises InsecureSettingError.
 
@@ -22,6 +25,16 @@ def require_secure(settings: Settings) -> None:
     if settings.environment == "production":
         for setting, reason in _insecure(settings):
             raise InsecureSettingError(setting, reason)
+
+
+def require_signing(settings: Settings, *, control: bool) -> None:
+    """Return if a worker can tell by whom a message was sent. Raises InsecureSettingError."""
+    if settings.environment == "dev":
+        return
+    if control and settings.signing_key_file is None:
+        raise InsecureSettingError("signing_key_file", f"it is not set, {UNSIGNED}")
+    if not control and settings.verify_key_file is None:
+        raise InsecureSettingError("verify_key_file", f"it is not set, {UNSIGNED}")
 
 
 def _insecure(settings: Settings) -> Iterator[tuple[str, str]]:

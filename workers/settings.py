@@ -136,6 +136,14 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         default=None, description="The keys that archives are sealed with; the same on every host"
     )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="Private key in PEM that control workers sign what is to be run with",
+    )
+    verify_key_file: Path | None = Field(
+        default=None,
+        description="Public keys in PEM that hosts check with by whom a message was signed",
+    )
     encryption: Literal["on", "off"] = Field(
         default="on", description="off: whoever reads the store reads the containers' memory"
     )

@@ -27,6 +27,7 @@ from tasks.models import WorkerInfo
 from tasks.queues import CONTROL_QUEUE, declare, host_queue
 from tasks.records import Records
 from tasks.registry import Registry, host_worker
+from tasks.signing import Ledger, Signer, Verifier, read_public_keys
 from workers.allocator import give_large_blocks_back
 from workers.canary import canary_watch
 from workers.healing import heal_timer
@@ -41,7 +42,7 @@ from workers.reconciling import bell, reconcile_timer
 from workers.repeating import Repeating
 from workers.retention import retention_timer
 from workers.schedules import schedule_timer
-from workers.secure import require_secure
+from workers.secure import require_secure, require_signing
 from workers.settings import Settings, dev_state_dir
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
     if control and settings.heal_after is not None and not settings.fence_command:
         raise InvalidRequestError("PODFERRY_HEAL_AFTER needs PODFERRY_FENCE_COMMAND")
     require_secure(settings)
+    require_signing(settings, control=control)
     log_to_redis(settings)
     give_large_blocks_back()
     redis = connect(settings.redis_url)
     with broker_errors(settings.redis_url):
         redis.ping()
     make_keys(settings)
+    signer, verifier = _signing(settings, control)
     archives = settings.archives()
     archives.check()
     context = Context(
@@ -78,6 +81,9 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
         archives=archives,
         runtime=engine(settings.socket) if settings.host else None,
         registry=Registry(redis),
+        signer=signer,
+        verifier=verifier,
+        ledger=_ledger(settings) if verifier else None,
         lease_seconds=settings.lease_seconds,
         locks=dev_state_dir() / "locks" / settings.host if settings.host else None,
         fallback=settings.fallback,
@@ -96,6 +102,26 @@ def log_to_redis(settings: Settings) -> None:
     lines = Lines(connect(settings.redis_url, retries=0), keep=settings.keep_records)
     keep = Keep(lines, settings.host or "")
     configure_logging(settings.log_level, Hide(secrets_of(settings)), keep)
+
+
+def _signing(settings: Settings, control: bool) -> tuple[Signer | None, Verifier | None]:
+    """What a worker signs with, and what it checks with; None where no key is configured."""
+    signer = None
+    if control and settings.signing_key_file is not None:
+        signer = Signer(settings.signing_key_file)
+    keys = read_public_keys(settings.verify_key_file) if settings.verify_key_file else ()
+    keys += (signer.public,) if signer else ()
+    return signer, Verifier(keys, _queues(settings, control)) if keys else None
+
+
+def _ledger(settings: Settings) -> Ledger | None:
+    return Ledger(dev_state_dir() / "begun" / settings.host) if settings.host else None
+
+
+def _queues(settings: Settings, control: bool) -> list[str]:
+    """What a worker takes its tasks from."""
+    queues = [host_queue(settings.host)] if settings.host else []
+    return [*queues, CONTROL_QUEUE] if control else queues
 
 
 def evict_first(settings: Settings, engine: Engine = PodmanRuntime) -> None:
@@ -139,7 +165,8 @@ def _background(
         if settings.heal_after is not None:
             found.append(heal_timer(connect(settings.redis_url), settings, settings.heal_after))
         if settings.retention_every is not None:
-            found.append(retention_timer(app, redis, every=settings.retention_every))
+            every, signer = settings.retention_every, context.signer
+            found.append(retention_timer(app, redis, every=every, signer=signer))
     if settings.host is not None:
         watch = canary_watch(
             registry,
@@ -201,12 +228,9 @@ def _serve(app: Celery, settings: Settings, control: bool, background: list[Job]
     for job in background:
         worker_ready.connect(_later(job.start), weak=False)
         worker_shutdown.connect(_later(job.stop), weak=False)
-    queues = [host_queue(settings.host)] if settings.host else []
     declare(app, [settings.host] if settings.host else [])
-    if control:
-        queues.append(CONTROL_QUEUE)
     worker = app.Worker(
-        queues=queues,
+        queues=_queues(settings, control),
         concurrency=settings.concurrency,
         pool="prefork",
         hostname=f"{settings.host or 'control'}@{socket.gethostname()}-{os.getpid()}",

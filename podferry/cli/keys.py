@@ -1,14 +1,19 @@
-"""Commands for the keys that archives are sealed with. They show ids, never a key."""
+"""Commands for keys: of archives, and of messages. They show ids and places, never a key."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from podferry.cli.common import Output, OutputOption, moment, print_records, print_table
+from tasks.signing import new_key_pair, write_new
 from workers.settings import load_settings
 
 keys = typer.Typer(
-    no_args_is_help=True, help="The keys that archives are sealed with, in this host's key file."
+    no_args_is_help=True,
+    help="The keys that archives are sealed with, in this host's key file, and of messages.",
 )
 
 
@@ -35,6 +40,22 @@ def new() -> None:
     """
     file = load_settings().key_ring()
     typer.echo(f"key {file.add().id} is now the current one in {file.path}")
+
+
+@keys.command("signing")
+def signing(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where to make signing.pem and verify.pem.")
+    ] = Path(),
+) -> None:
+    """Make a pair of keys for messages: control workers sign with one, hosts check with the other.
+
+    PODFERRY_SIGNING_KEY_FILE names the first on the control side, PODFERRY_VERIFY_KEY_FILE the
+    second on every host.
+    """
+    for name, content in zip(("signing.pem", "verify.pem"), new_key_pair(), strict=True):
+        write_new(directory / name, content)
+        typer.echo(f"made {directory / name}")
 
 
 def add_to(app: typer.Typer) -> None:

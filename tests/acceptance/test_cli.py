@@ -113,6 +113,16 @@ def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_a_pair_of_keys_for_messages_is_made_once(podferry: Run, tmp_path: Path) -> None:
+    made = podferry("keys", "signing", str(tmp_path))
+    assert made.stdout.split() == [
+        *("made", str(tmp_path / "signing.pem"), "made", str(tmp_path / "verify.pem"))
+    ]
+    assert "PRIVATE" in (tmp_path / "signing.pem").read_text()
+    assert "PRIVATE" not in (tmp_path / "verify.pem").read_text()
+    assert "exists" in complaint(podferry("keys", "signing", str(tmp_path)))
+
+
 def test_keys_are_made_listed_and_never_shown(podferry: Run, tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     here = {"PODFERRY_KEY_FILE": str(file)}

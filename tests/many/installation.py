@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from podferry import Client, Settings
 from tasks.acl import RedisUser, Role, acl_file
+from tasks.signing import new_key_pair, write_new
 from tests.many.hosts import FakeHosts
 from tests.services import redis_server
 from workers.settings import load_settings
@@ -134,7 +135,10 @@ def installation(
         redis = stack.enter_context(redis_server(password=password, users=acl_text))
         stack.enter_context(fake.serving())
         environment = _environment(directory, redis.url)
-        own = {user.name: _login(redis.url, user) for user in users}
+        own = {user.name: _own(directory, redis.url, user) for user in users}
+        if secured:
+            for name, content in zip(("signing.pem", "verify.pem"), new_key_pair(), strict=True):
+                write_new(directory / name, content)
         settings = _settings(environment | own.get(Role.CLIENT, {}))
         settings.key_ring().create()
         workers: list[tuple[str, str, Path | None]] = [
@@ -174,8 +178,15 @@ def login(redis_url: str, user: RedisUser) -> str:
     return redis_url.replace("redis://", f"redis://{user.name}:{password}@")
 
 
-def _login(redis_url: str, user: RedisUser) -> dict[str, str]:
-    return {"PODFERRY_ENVIRONMENT": "production", "PODFERRY_REDIS_URL": login(redis_url, user)}
+def _own(directory: Path, redis_url: str, user: RedisUser) -> dict[str, str]:
+    """What a part of a secured installation has for itself."""
+    name = "SIGNING" if user.role is Role.CONTROL else "VERIFY"
+    return {
+        "PODFERRY_ENVIRONMENT": "production",
+        "PODFERRY_REDIS_URL": login(redis_url, user),
+        f"PODFERRY_{name}_KEY_FILE": str(directory / f"{name.lower()}.pem"),
+        "XDG_STATE_HOME": str(directory / user.name),
+    }
 
 
 def _environment(directory: Path, redis_url: str) -> dict[str, str]:

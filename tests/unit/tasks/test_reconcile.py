@@ -136,7 +136,7 @@ class Recorder:
         monkeypatch.setattr(reconciling, "publish", self._published)
         monkeypatch.setattr("tasks.workflows.publish", self._published)
 
-    def _published(self, _: Any, workflow: Workflow) -> None:  # noqa: ANN401
+    def _published(self, _: Any, workflow: Workflow, signer: None) -> None:  # noqa: ANN401
         pending = [s for s in workflow.steps if s.state is StepState.PENDING]
         self.sent += [s.unit for s in pending if s.epoch == workflow.epoch]
 

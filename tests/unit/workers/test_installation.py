@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from stat import S_IMODE
@@ -15,9 +16,13 @@ from pydantic import ValidationError
 from storage import KeyFile
 from tasks.acl import Role
 from tasks.errors import InvalidRequestError
+from tasks.models import now
+from tasks.signing import HEADER, Link, Signer, Verifier, read_public_keys
 from workers.installation import SERVICE_ID, SERVICES, add_host, make_installation
-from workers.secure import require_secure
+from workers.secure import require_secure, require_signing
 from workers.settings import Settings, load_settings
+
+LINK = Link(task="podferry.up", arguments={}, queue="host.a")
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +93,16 @@ def test_each_role_has_settings_that_production_takes(
     assert settings.store_secret_key.get_secret_value() == password
     assert settings.key_ring().keys() == KeyFile(secrets / "archive" / "keys.json").keys()
     assert settings.host == ("a" if role == "host.a" else None)
+    if role != "client":
+        require_signing(settings, control=role == "control")
+
+
+def test_the_hosts_check_messages_with_the_control_worker_s_key(tmp_path: Path) -> None:
+    secrets = make(tmp_path)
+    signer = Signer(secrets / "control" / "signing.pem")
+    header = signer.headers([LINK], now() + timedelta(minutes=1))[HEADER]
+    keys = read_public_keys(secrets / "authority" / "verify.pem")
+    Verifier(keys, [LINK.queue]).check(LINK.task, LINK.arguments, header)
 
 
 def test_hosts_are_added_each_with_a_user_of_its_own(tmp_path: Path) -> None:

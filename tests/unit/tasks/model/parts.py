@@ -76,9 +76,15 @@ class Mail:
         self.bag.append(message)
 
 
-def send(mail: Mail, workflow: Workflow, indexes: Sequence[int]) -> None:
+def send(mail: Mail, workflow: Workflow, indexes: Sequence[int], headers: object) -> None:
     """In the place of ``tasks.workflows._send``."""
     mail.send(Message(workflow.id, workflow.epoch, tuple(indexes)))
+
+
+def failed(mail: Mail, workflow: Workflow, _: object) -> SimpleNamespace:
+    """In the place of ``tasks.workflows._failed``."""
+    message = Message(workflow.id, workflow.epoch, ())
+    return SimpleNamespace(apply_async=lambda: mail.send(message))
 
 
 class Engine:

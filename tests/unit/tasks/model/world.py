@@ -37,6 +37,7 @@ from tests.unit.tasks.model.parts import (
     Message,
     Store,
     WatchedRecords,
+    failed,
     send,
 )
 from tests.unit.tasks.world import World
@@ -143,7 +144,7 @@ class Model:
         """As a Celery worker runs a link of a chain."""
         context = replace(self.control, runtime=cast("Any", Engine(self.runtimes[host])))
         task = _unit_task(cast("Any", self.mail), context, unit, UNITS[unit])
-        shown = cast("Any", SimpleNamespace(update_state=lambda **_: None))
+        shown = cast("Any", SimpleNamespace(update_state=lambda **_: None, request={}))
         index, *rest = message.steps
         follows: tuple[int, ...] | None = tuple(rest) or None
         try:
@@ -264,6 +265,7 @@ def patched(monkeypatch: pytest.MonkeyPatch, model: Callable[[], Model]) -> None
     for module in NOW_IN:
         monkeypatch.setattr(f"tasks.{module}.now", CLOCK.now)
     monkeypatch.setattr("tasks.workflows._send", send)
+    monkeypatch.setattr("tasks.workflows._failed", failed)
     monkeypatch.setattr("tasks.workflows._fitting", lambda *_: None)  # any live host will do
     monkeypatch.setattr("tasks.reconcile.take_turn", take_turn)
     monkeypatch.setattr(import_module("tasks.units.checkpoint"), "in_parallel", one_by_one)
