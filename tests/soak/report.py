@@ -11,12 +11,17 @@ from tests.soak.records import Report, Soak
 KIB, GIB = 1 << 10, 1 << 30
 
 WIDTH = 100
+ALONE = 4  # processes that a soak keeps busy at most
 USED = 0.5  # of Redis' one core: what is left is for bursts, and for writing its file anew
 COLUMNS = (
     *("hosts", "workloads", "drained at once", "moves", "seconds"),
     *("control workers, CPU ms a move", "Redis, CPU ms a move", "host workers, CPU ms a move"),
     *("Redis commands a move", "Redis memory kept, KiB a move"),
 )
+MACHINE = """\
+By `make soak`, which writes this file and its picture: {taken}, {cores} cores, {memory_gib:.0f}
+GiB, Python {python}, load at the end {load:.1f}: other work ran beside it where that is above
+{alone}."""
 ABOUT = """\
 Fake hosts, on which one workload in each drain leaves at a time; every tenth host is drained, all
 of these at once. The engines are fakes that hold a few bytes and take no time: what is left is what
@@ -31,8 +36,8 @@ on two hosts."""
 LINEAR = """\
 From {few:,} to {many:,} hosts the moves are {times:.0f} times as many, and the CPU of control
 workers, Redis and host workers together is {grown:.1f} times as much: {cost:.2f} times as much for
-a move. What a plan reads of hosts and of what is on its way to them is read once for a plan, and of
-hosts at most once a second."""
+a move; of the control workers' alone, {control:.1f} times. What a plan reads of hosts and of what
+is on its way to them is read once for a plan, and of hosts at most once a second."""
 IDLE = """\
 An idle host costs {commands:.1f} Redis commands, {kib:.1f} KiB written to Redis and {redis:.2f} ms
 of Redis' CPU a second ({hosts} hosts with {each} workloads each): its heartbeat, what it holds, and
@@ -70,9 +75,14 @@ def _lines(report: Report) -> Iterator[str]:
     yield "# A thousand hosts, and one Redis"
     yield ""
     machine = last.machine
-    yield (
-        f"By `make soak`, which writes this file and its picture: {machine.taken:%Y-%m-%d}, "
-        f"{machine.cores} cores, {machine.memory_gib:.0f} GiB, Python {machine.versions['Python']}."
+    yield _filled(
+        MACHINE,
+        taken=f"{machine.taken:%Y-%m-%d}",
+        cores=machine.cores,
+        memory_gib=machine.memory_gib,
+        python=machine.versions["Python"],
+        load=machine.load,
+        alone=ALONE,
     )
     yield ""
     yield _filled(ABOUT, unstretched=unstretched[-1].hosts)
@@ -103,7 +113,13 @@ def _linear(first: Soak, last: Soak) -> str:
     times = last.moves / first.moves
     cost = last.all_milliseconds / first.all_milliseconds
     return _filled(
-        LINEAR, few=first.hosts, many=last.hosts, times=times, grown=cost * times, cost=cost
+        LINEAR,
+        few=first.hosts,
+        many=last.hosts,
+        times=times,
+        grown=cost * times,
+        cost=cost,
+        control=last.milliseconds("control") / first.milliseconds("control"),
     )
 
 
@@ -128,7 +144,7 @@ def _end(idle: Soak, busy: Soak) -> str:
     )
 
 
-def _filled(text: str, **values: float) -> str:
+def _filled(text: str, **values: float | str) -> str:
     """Paragraphs with these values in their places."""
     paragraphs = text.format(**values).split("\n\n")
     return "\n\n".join(fill(paragraph, WIDTH) for paragraph in paragraphs)

@@ -285,7 +285,9 @@ class _Over:
 class _Inline:
     """A thread that has run when it is started."""
 
-    def __init__(self, *, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
+    def __init__(
+        self, *, target: Callable[..., None], args: tuple[Any, ...], daemon: bool, name: str
+    ) -> None:
         self._target, self._args = target, args
 
     def start(self) -> None:
