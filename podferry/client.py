@@ -481,6 +481,14 @@ class Client:
         """One workflow's record. Raises WorkflowNotFoundError."""
         return self._records.get(workflow_id)
 
+    def newest(self, which: str) -> Workflow:
+        """A workflow by its id, or the newest of a workload. Raises WorkflowNotFoundError."""
+        if self._records.known(which):
+            return self.status(which)
+        for found in self.recent(1, workload=which):
+            return found
+        raise WorkflowNotFoundError(which)
+
     def history(self, workflow_id: str) -> list[Event]:
         """A workflow's log so far, oldest first. Raises WorkflowNotFoundError."""
         self.status(workflow_id)

@@ -17,10 +17,16 @@ from podferry.cli.common import (
 from tasks.lines import LogLine
 
 CONTROL = "control"
+NewestArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="A workflow's id, or a workload: its newest.", show_default=False
+    ),
+]
 
 
 def logs(
-    workflow_id: Annotated[str, typer.Argument(help="Workflow id.", show_default=False)],
+    which: NewestArgument,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the workflow ends.")
     ] = False,
@@ -32,7 +38,7 @@ def logs(
     With --follow lines come as they are written; as json, one object on each line.
     """
     with open_client(redis) as client:
-        found = client.logs(workflow_id, follow=follow)
+        found = client.logs(client.newest(which).id, follow=follow)
         if output is Output.TABLE:
             for line in found:
                 typer.echo(_text(line))

@@ -14,9 +14,12 @@ from tasks.models import now
 
 
 def report(
-    workflow_id: Annotated[
-        str | None, typer.Argument(help="Workflow id.", show_default=False)
-    ] = None,
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="A workflow's id, or a workload: its newest.", show_default=False
+        ),
+    ] = "",
     drain: Annotated[
         str,
         typer.Option("--drain", help="A drain's id, or a host: its newest.", show_default=False),
@@ -31,10 +34,10 @@ def report(
 
     It needs nothing else, holds no secret, and may be sent to anybody.
     """
-    if bool(workflow_id) == bool(drain):
+    if bool(which) == bool(drain):
         raise typer.BadParameter("give a workflow's id, or --drain with a drain's id or a host")
     with open_client(redis) as client:
-        name, text = _drain(client, drain) if drain else _workflow(client, workflow_id or "")
+        name, text = _drain(client, drain) if drain else _workflow(client, which)
     path = out or Path(f"{name}.html")
     try:
         path.write_text(text, encoding="utf-8")
@@ -43,11 +46,11 @@ def report(
     typer.echo(str(path))
 
 
-def _workflow(client: Client, workflow_id: str) -> tuple[str, str]:
+def _workflow(client: Client, which: str) -> tuple[str, str]:
     from podferry.report import workflow_report
 
-    workflow = client.status(workflow_id)
-    events, lines = client.history(workflow_id), list(client.logs(workflow_id))
+    workflow = client.newest(which)
+    events, lines = client.history(workflow.id), list(client.logs(workflow.id))
     return workflow.id, workflow_report(workflow, events, lines, now())
 
 

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.integration
 PYTHON = ROOT / ".venv" / "bin" / "python"
 PODFERRY = ROOT / ".venv" / "bin" / "podferry"
 # Pages whose commands are typed here, one page after the other, each with `web` on a to begin with.
-TYPED = ("README.md", "index.md", "operating.md", "control-plane.md", "upgrading.md")
+TYPED = (
+    *("README.md", "index.md", "operating.md", "observability.md"),
+    *("control-plane.md", "upgrading.md"),
+)
 # What is not typed here, by how it begins, and what tries it instead.
 ELSEWHERE = {
     "podferry dev": "tests/acceptance/test_dev.py",

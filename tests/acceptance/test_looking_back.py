@@ -80,6 +80,7 @@ def test_lines_of_all_hosts_by_time(hub: Hub, workflow: Workflow) -> None:
     assert r"first\x1b[31m\nof two" in first  # a terminal obeys none of it
     assert second.endswith('b        restore    info    second reason="two words" bytes=7')
     assert " control  - " in third
+    assert hub.run("logs", workflow.workload).stdout == done.stdout  # its newest
     found = json.loads(hub.run("logs", workflow.id, "-o", "json").stdout)
     assert [line["host"] for line in found] == ["a", "b", ""]
     assert found[0]["message"] == "first\x1b[31m\nof two"
