@@ -6,13 +6,21 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
+from tenacity import retry, retry_if_exception, stop_after_attempt
 from urllib3.exceptions import ReadTimeoutError
 
 from runtime.connection import EngineConnection
 from runtime.conversing import Conversation
 from runtime.errors import ContainerNotFoundError, EngineError, ExecFailedError
 from runtime.exec_stream import ExecStream
-from runtime.executing import demultiplex, from_terminal, never_started, read_before
+from runtime.executing import (
+    START_TRIES,
+    cut_short,
+    demultiplex,
+    from_terminal,
+    never_started,
+    read_before,
+)
 from runtime.reaching import CONNECT_SECONDS
 from runtime.specs import ExecResult
 from runtime.translate import checked
@@ -21,6 +29,7 @@ from runtime.translate import checked
 class DockerExec(EngineConnection):
     """The commands of the standard surface."""
 
+    @retry(retry=retry_if_exception(cut_short), stop=stop_after_attempt(START_TRIES), reraise=True)
     def exec(
         self,
         container: str,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from runtime.errors import ExecFailedError
 from runtime.specs import OutputChunk
 
 READ_BYTES = 1 << 16
@@ -15,6 +16,11 @@ READ_BYTES = 1 << 16
 # An engine that cannot start a command says so in place of the command, with one of these codes.
 NOT_STARTED_CODES = frozenset({125, 126, 127})
 _NOT_STARTED = re.compile(rb"(Error: .*OCI |OCI runtime exec failed)", re.DOTALL)
+
+# The OCI runtime's own processes lost each other before they came to the command: seen of runc 1.1
+# on a busy machine, and gone at the next try.
+_CUT_SHORT = re.compile(r"waiting for init preliminary setup|read init-p")
+START_TRIES = 3
 
 _FRAME = struct.Struct(">BxxxL")  # stream number, three zero bytes, payload length
 _STDERR = 2
@@ -67,3 +73,8 @@ def from_terminal(chunks: Iterable[bytes]) -> Iterator[OutputChunk]:
 def never_started(exit_code: int, output: bytes) -> bool:
     """Tell an engine's own complaint from a command that ended with such a code itself."""
     return exit_code in NOT_STARTED_CODES and _NOT_STARTED.match(output) is not None
+
+
+def cut_short(error: BaseException) -> bool:
+    """Whether a command did not start for a reason that passes: none of it has run."""
+    return isinstance(error, ExecFailedError) and _CUT_SHORT.search(error.reason) is not None
