@@ -21,8 +21,8 @@ demo: system python lab-root ## Move a live container between two real Podman ho
 demo-picture: system python lab-root ## Draw docs/demo.svg from a run of the demo
 	@FORCE_COLOR=1 TTY_INTERACTIVE=0 $(PY) ops/demo --dir $(LAB) --store $(STORE) 2>&1 | $(PY) ops/demo/capture.py docs/demo.svg
 
-test: system python lab-root minio versitygw ## Run every test (needs root)
-	@$(PY) -m pytest
+test: system python lab-root minio versitygw ## Run every test (needs root); AGAIN=yes: what failed once more, by itself
+	@$(PY) -m pytest || { [ $$? = 1 ] && [ "$(AGAIN)" = yes ] && $(PY) -m pytest --last-failed --last-failed-no-failures none; }
 
 unit: python ## Run the unit tests: no root, no server, no network
 	@$(PY) -m pytest tests/unit
