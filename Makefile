@@ -5,11 +5,12 @@ STORE ?= auto
 LAB ?= $(or $(PODFERRY_LAB),.lab)
 HOSTS ?= a,b
 MINIO ?= yes
+SBOM ?= dist/podferry.cdx.json
 PY := .venv/bin/python
 RUNTIME_TESTS := tests/unit/runtime $(wildcard tests/contract/test_runtime*.py) tests/contract/test_facts.py $(addprefix \
 	tests/integration/test_,$(addsuffix .py,docker_runtime fidelity moments podman_runtime preflight run_options runtime_images))
 
-.PHONY: help demo demo-picture test unit coverage check bench bench-plot chaos many soak docs docs-cli lab-up lab-down lab-status lock clean system python lab-root minio versitygw
+.PHONY: help demo demo-picture test unit coverage check audit sbom bench bench-plot chaos many soak docs docs-cli lab-up lab-down lab-status lock clean system python lab-root minio versitygw
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,13 +32,22 @@ coverage: system python lab-root ## Lines of runtime/ that its own tests run, at
 	@$(PY) -m coverage run -m pytest $(RUNTIME_TESTS)
 	@$(PY) -m coverage report
 
-check: python ## Lint, format, types, layers
+check: python ## Lint, format, types, layers, known vulnerabilities
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -m mypy ops/lab
 	@$(PY) -m mypy ops/demo
+	@$(PY) -m mypy ops/dependencies
 	@.venv/bin/lint-imports
+	@$(PY) ops/dependencies sbom $(SBOM)
+	@$(PY) ops/dependencies audit $(AUDIT)
+
+audit: python ## Known vulnerabilities of what is pinned (AUDIT="--osv-url URL": of that server, not PyPI's)
+	@$(PY) ops/dependencies audit $(AUDIT)
+
+sbom: python ## Write what is pinned as CycloneDX JSON (SBOM=dist/podferry.cdx.json)
+	@$(PY) ops/dependencies sbom $(SBOM)
 
 bench: system python lab-root minio ## Measure it beside what one would type instead (BENCH="--only moves --sizes 64 --runs 3")
 	@ops/setup/mc.sh >/dev/null
