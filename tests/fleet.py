@@ -13,18 +13,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from os import kill
 from pathlib import Path
 from typing import Any, TypeVar
 
-from redis import Redis
-
 from podferry import Client, EventType, RunSpec, Settings, Unit, Workflow
 from runtime import ContainerInfo, ContainerNotFoundError, Mount, PodmanRuntime
 from tests.lab import Lab, counter_context
+from tests.leaks import ENVIRONMENT, nothing_leaked
 
 PODFERRY = str(Path(sys.executable).with_name("podferry"))
 HOSTS = ("a", "b")
@@ -111,14 +110,16 @@ class Fleet:
         return self.lab.command("exec", "hub", "--", PODFERRY, *words)
 
     def run(self, *words: str) -> Done:
-        """Run a podferry command to its end."""
-        return subprocess.run(
+        """Run a podferry command to its end. No secret may be shown."""
+        done = subprocess.run(
             self.command(*words),
             capture_output=True,
             text=True,
             check=False,
             timeout=COMMAND_SECONDS,
         )
+        nothing_leaked(self.lab.secrets, [(f"output of {words[0]}", done.stdout + done.stderr)])
+        return done
 
     @contextmanager
     def started(self, *words: str) -> Iterator[Callable[[], Done]]:
@@ -162,17 +163,8 @@ class Fleet:
     @cached_property
     def client(self) -> Client:
         """A client of the records; it has no store, and submits nothing."""
-        redis = self.lab.state["hub"]["redis"]
-        password = redis["url"].partition("://:")[2].partition("@")[0]
-        return Client(Settings(redis_url=f"unix://:{password}@{redis['socket']}"))
-
-    @contextmanager
-    def redis(self) -> Iterator[Redis]:
-        """Its Redis, to look into."""
-        redis = self.lab.state["hub"]["redis"]
-        password = redis["url"].partition("://:")[2].partition("@")[0]
-        with closing(Redis(unix_socket_path=redis["socket"], password=password)) as connection:
-            yield connection
+        socket = self.lab.state["hub"]["redis"]["socket"]
+        return Client(Settings(redis_url=f"unix://:{self.lab.redis_password}@{socket}"))
 
     def online(self, host: str) -> bool:
         """Whether a host's worker sends its heartbeat."""
@@ -262,7 +254,7 @@ class Workload:
         return RunSpec(
             name=self.name,
             image=fields.pop("image", IMAGE),
-            env={"MEMORY_MIB": str(memory_mib)},
+            env={"MEMORY_MIB": str(memory_mib), **ENVIRONMENT},
             mounts=(mount,) if volume else (),
             stop_timeout_seconds=0,
             **fields,

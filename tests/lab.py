@@ -9,12 +9,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
+
+from tests.leaks import PLANTED, archive_keys, logs, nothing_leaked, redis_content
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / "ops" / "lab"
@@ -33,6 +36,35 @@ class Lab:
         """What ``lab.json`` says now."""
         state: dict[str, Any] = json.loads((self.dir / "lab.json").read_text())
         return state
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What nobody may read anywhere, by name: its own, and what its containers were given."""
+        hub = self.state["hub"]
+        found = {"environment of a container": PLANTED, "Redis' password": self.redis_password}
+        if hub["minio"]:
+            found["store's key"] = hub["minio"]["secret_key"]
+        return found | archive_keys(self.dir / "workers" / "keys.json")
+
+    @property
+    def redis_password(self) -> str:
+        """With which its Redis lets in."""
+        url: str = self.state["hub"]["redis"]["url"]
+        return url.partition("://:")[2].partition("@")[0]
+
+    @contextmanager
+    def redis(self) -> Iterator[Redis]:
+        """Its Redis, to look into."""
+        socket = self.state["hub"]["redis"]["socket"]
+        with closing(Redis(unix_socket_path=socket, password=self.redis_password)) as connection:
+            yield connection
+
+    def search(self) -> None:
+        """Search all logs and all of Redis for its secrets. Raises AssertionError."""
+        nothing_leaked(self.secrets, logs(self.dir / "logs"))
+        if self.state["hub"]["redis"]["pid"]:
+            with self.redis() as redis:
+                nothing_leaked(self.secrets, redis_content(redis))
 
     def socket(self, host: str) -> str:
         """Path of a host's Podman socket."""
@@ -97,6 +129,8 @@ def lab(hosts: Sequence[str], *, minio: str = "no") -> Iterator[Lab]:
         try:
             made.up(hosts, minio)
             yield made
+            if (made.dir / "lab.json").exists():  # it was not taken down yet
+                made.search()
         finally:
             made.call("down")
 

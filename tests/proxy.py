@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 from tests.fleet import PODFERRY, WAIT_SECONDS
 from tests.lab import ROOT, missing
+from tests.leaks import logs, nothing_leaked
 from tests.services import Server, free_port
 from workers.installation import OPERATOR, make_installation
 
@@ -61,8 +63,13 @@ class Proxy:
 
 
 @contextmanager
-def flower_behind_proxy(directory: Path, redis_url: str) -> Iterator[Proxy]:
-    """Serve Flower for an installation's Redis, with the login that ``podferry init`` made."""
+def flower_behind_proxy(
+    directory: Path, redis_url: str, *, hidden: Mapping[str, str]
+) -> Iterator[Proxy]:
+    """Serve Flower for an installation's Redis, with the login that ``podferry init`` made.
+
+    In the end its pages and logs are searched for what is ``hidden``, and its own secrets.
+    """
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         missing("no nginx; ops/setup/system.sh installs it")
@@ -97,9 +104,30 @@ def flower_behind_proxy(directory: Path, redis_url: str) -> Iterator[Proxy]:
     try:
         server.start()
         yield made
+        own = {"Flower's login": made.password, "hash": _hash(base), **hidden}
+        nothing_leaked(own, pages(made))
+        nothing_leaked(own, logs(base / "run"))
+        nothing_leaked(own, logs(base / "nginx"))
     finally:
         server.stop()
         flower.stop()
+
+
+def pages(proxy: Proxy) -> Iterator[tuple[str, str]]:
+    """Everything that a Flower shows, by path."""
+    workers = json.loads(proxy.read("/workers?json=1"))["data"]
+    places = ["/", "/workers", "/tasks", "/broker", "/metrics", "/api/workers", "/api/tasks"]
+    places += ["/api/task/types", "/api/queues/length"]
+    places += [f"/worker/{worker['hostname']}" for worker in workers]
+    for task_id in json.loads(proxy.read("/api/tasks")):
+        places += [f"/api/task/info/{task_id}", f"/api/task/result/{task_id}", f"/task/{task_id}"]
+    for place in places:
+        yield place, proxy.read(place)
+
+
+def _hash(base: Path) -> str:
+    """What the proxy compares a password with."""
+    return (base / "secrets" / "proxy" / "htpasswd").read_text().strip().partition(":")[2]
 
 
 def _adapted(base: Path, port: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from runtime import ContainerState, FakeRuntime, Mount, RunSpec
 from runtime.fake_state import FakeContainer, FakeImage
+from tests.leaks import ENVIRONMENT
 from tests.many.remote import Answer, Request
 
 IMAGE = FakeImage(id="1" * 64, names=("localhost/web:1",))
@@ -86,7 +87,12 @@ class FakeHosts:
         mount = Mount(type="volume", source=f"{name}-data", target="/data")
         with self.lock:
             made = runtime.run(
-                RunSpec(name=name, image=IMAGE.names[0], mounts=(mount,), env=env or {})
+                RunSpec(
+                    name=name,
+                    image=IMAGE.names[0],
+                    mounts=(mount,),
+                    env={**ENVIRONMENT, **(env or {})},
+                )
             )
             runtime.start(made)
             runtime.volumes[f"{name}-data"].files["log"] = name.encode()

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
+from redis import Redis
 
 from podferry import Client, Settings
 from tasks.acl import RedisUser, Role, acl_file
 from tasks.signing import new_key_pair, write_new
+from tests.leaks import PLANTED, archive_keys, logs, nothing_leaked, redis_content
 from tests.many.hosts import FakeHosts
 from tests.services import redis_server
 from workers.settings import load_settings
@@ -99,6 +101,8 @@ class Installation:
     redis_url: str
     directory: Path
     environment: Mapping[str, str]
+    admin_url: str
+    passwords: Mapping[str, str]
     workers: list[Worker] = field(default_factory=list)
 
     def await_workers(self) -> None:
@@ -113,6 +117,21 @@ class Installation:
         """The last lines of every worker."""
         tails = ((w.name, w.log.read_text().splitlines()[-15:]) for w in self.workers)
         return "\n".join(f"{name}: {line}" for name, lines in tails for line in lines)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What nobody may read anywhere, by name."""
+        found = {"environment of a container": PLANTED, **self.passwords}
+        signing = self.directory / "signing.pem"
+        if signing.exists():
+            found["signing key"] = signing.read_text().splitlines()[1]
+        return found | archive_keys(self.directory / "keys.json")
+
+    def search(self) -> None:
+        """Search all logs and all of Redis for its secrets. Raises AssertionError."""
+        nothing_leaked(self.secrets, logs(self.directory))
+        with closing(Redis.from_url(self.admin_url)) as redis:
+            nothing_leaked(self.secrets, redis_content(redis))
 
 
 @contextmanager
@@ -141,6 +160,7 @@ def installation(
                 write_new(directory / name, content)
         settings = _settings(environment | own.get(Role.CLIENT, {}))
         settings.key_ring().create()
+        passwords = {user.name: user.password.get_secret_value() for user in users}
         workers: list[tuple[str, str, Path | None]] = [
             (host, f"host.{host}", fake.socket(host)) for host in hosts
         ]
@@ -151,11 +171,14 @@ def installation(
             redis_url=redis.url,
             directory=directory,
             environment=environment,
+            admin_url=own.get(Role.ADMIN, environment)["PODFERRY_REDIS_URL"],
+            passwords=passwords | ({"Redis' password": password} if password else {}),
             workers=[
                 _worker(directory, environment | own.get(user, {}), name, socket)
                 for name, user, socket in workers
             ],
         )
+        stack.push(lambda kind, *_: None if kind else made.search())  # once the workers have ended
         for worker in made.workers:
             stack.callback(worker.stop)
             worker.start()
