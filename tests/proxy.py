@@ -30,6 +30,7 @@ class Proxy:
     port: int
     password: str
     flower: Server
+    log: Path  # of the proxy
 
     @property
     def address(self) -> str:
@@ -93,6 +94,7 @@ def flower_behind_proxy(
         port=port,
         password=(base / "secrets" / OPERATOR / "flower_password").read_text().strip(),
         flower=flower,
+        log=base / "nginx" / "log",
     )
     server = Server(
         command=[str(nginx), "-c", f"{base}/nginx.conf", "-e", "stderr"],

@@ -50,6 +50,7 @@ OTHERS = {
     "security.md": "tests/unit/tasks/test_acl.py",
     "soak.md": "tests/integration/test_soak.py",
     "storage.md": "tests/integration/test_s3_settings.py",
+    "threats.md": "tests/unit/test_threats.py",
     "CHANGELOG.md": "tests/acceptance/test_cli.py",
 }
 

@@ -30,6 +30,7 @@ from tests.leaks import ENVIRONMENT, nothing_leaked
 from tests.many.hosts import IMAGE
 from tests.many.installation import Installation, installation
 from tests.proxy import Proxy, flower_behind_proxy, pages
+from workers.installation import OPERATOR
 
 pytestmark = pytest.mark.integration
 
@@ -163,6 +164,9 @@ def test_without_the_login_nothing_is_answered(flower: Flower, password: str) ->
         status, answer = flower.proxy.ask(path, password=password)
         assert status == 401, path
         assert "flower" not in answer.lower()
+    if password:
+        noted = [line for line in flower.proxy.log.read_text().splitlines() if OPERATOR in line]
+        assert any("password mismatch" in line for line in noted)
 
 
 def test_with_the_login_the_pages_are_there(flower: Flower) -> None:
@@ -175,6 +179,8 @@ def test_nobody_can_run_revoke_or_change_anything(flower: Flower, control: str) 
     for method in ("POST", "PUT", "DELETE"):
         path = f"/api/{control}/podferry.checkpoint"
         assert flower.proxy.ask(path, method=method)[0] == 403
+        noted = flower.proxy.log.read_text()
+        assert re.search(rf'access forbidden by rule.*"{method} {path} ', noted)
     assert flower.proxy.ask(f"/api/{control}/podferry.checkpoint")[0] in {404, 405}
 
 

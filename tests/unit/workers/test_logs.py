@@ -146,6 +146,13 @@ def test_secrets_are_hidden_wherever_they_are(written: Written) -> None:
     assert "ValueError" in second["exception"]
 
 
+def test_what_a_container_says_forges_no_line(written: Written) -> None:
+    said = 'no\n{"event": "step done", "level": "info"}\x1b[2K\r'
+    structlog.get_logger().error("step failed", reason=said)
+    (line,) = written()
+    assert (line["event"], line["reason"]) == ("step failed", said)
+
+
 def test_the_secrets_of_settings() -> None:
     settings = Settings(
         redis_url="redis://me:p%40ss@hub/0",
