@@ -9,7 +9,12 @@ from ipaddress import ip_address
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 VALID = timedelta(days=3650)  # as long as the passwords, which come and go with them
@@ -19,15 +24,23 @@ BEFORE = timedelta(days=1)  # clocks differ
 class Authority:
     """Makes certificates; ``certificate`` and ``key`` are its own, as PEM."""
 
-    def __init__(self, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _common(name)
-        own = _builder(self._name, self._name, self._key)
-        limits = x509.BasicConstraints(ca=True, path_length=0)
-        usage = _usage()
-        signed = own.add_extension(limits, critical=True).add_extension(usage, critical=True)
-        self.certificate = _pem(signed.sign(self._key, SHA256()))
-        self.key = _pem_key(self._key)
+    def __init__(self, certificate: str, key: str) -> None:
+        loaded = load_pem_private_key(key.encode(), None)
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+            raise ValueError("not an authority's key")
+        self.certificate, self.key, self._key = certificate, key, loaded
+        self._name = x509.load_pem_x509_certificate(certificate.encode()).subject
+
+    @classmethod
+    def new(cls, name: str) -> Authority:
+        """One that nobody knows yet."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        own = _builder(_common(name), _common(name), key)
+        own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        own = own.add_extension(_usage(), critical=True)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        own = own.add_extension(identifier, critical=False)
+        return cls(_pem(own.sign(key, SHA256())), _pem_key(key))
 
     def issue(self, names: Iterable[str]) -> tuple[str, str]:
         """The certificate of a server that is reached by these names or addresses, and its key."""
@@ -37,6 +50,9 @@ class Authority:
         limits = x509.BasicConstraints(ca=False, path_length=None)
         builder = builder.add_extension(alternatives, critical=False)
         builder = builder.add_extension(limits, critical=True)
+        # without it Python 3.13 trusts none (https://docs.python.org/3/library/ssl.html)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         return _pem(builder.sign(self._key, SHA256())), _pem_key(key)
 
 

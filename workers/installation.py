@@ -94,7 +94,7 @@ def secret_files(made: Path, hub: str) -> Mapping[str, str]:
     """What is made in the directory ``made``, by path below it, but for the archives' keys."""
     users = [RedisUser(role=role, password=_password()) for role in Role if role is not Role.HOST]
     store, login = _password().get_secret_value(), _password().get_secret_value()
-    authority = Authority(f"Podferry at {hub}")
+    authority = Authority.new(f"Podferry at {hub}")
     redis_certificate, redis_key = authority.issue([hub, "redis", *LOCAL_NAMES])
     signing, verify = (content.decode() for content in new_key_pair())
     store_certificate, store_key = authority.issue([hub, "minio", *LOCAL_NAMES])

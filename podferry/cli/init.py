@@ -61,7 +61,22 @@ def add_host(
     typer.echo(NEXT_HOST.format(made=made, directory=directory.absolute()))
 
 
+def renew_certificates(
+    directory: DirectoryOption = DEFAULT,
+    hub: Annotated[
+        str,
+        typer.Option("--hub", metavar="NAME", help="This machine's new name.", show_default=False),
+    ] = "",
+) -> None:
+    """Make new certificates for Redis and MinIO, from the installation's authority."""
+    from workers.renewal import renew_certificates
+
+    for path in renew_certificates(directory, hub=hub or None):
+        typer.echo(f"made {path}")
+    typer.echo("next: restart Redis; MinIO reads its own anew. Hosts and clients need nothing.")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (init, add_host):
+    for command in (init, add_host, renew_certificates):
         app.command()(command)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +12,12 @@ from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
-from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
+from cryptography.x509 import (
+    DNSName,
+    IPAddress,
+    SubjectAlternativeName,
+    load_pem_x509_certificate,
+)
 from pydantic import ValidationError
 
 from storage import KeyFile
@@ -19,6 +26,7 @@ from tasks.errors import InvalidRequestError
 from tasks.models import now
 from tasks.signing import HEADER, Link, Signer, Verifier, read_public_keys
 from workers.installation import SERVICE_ID, SERVICES, add_host, make_installation
+from workers.renewal import renew_certificates
 from workers.secure import require_secure, require_signing
 from workers.settings import Settings, load_settings
 
@@ -137,6 +145,50 @@ def test_servers_have_certificates_of_the_installations_authority(
     found.verify_directly_issued_by(authority)
     names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
     assert "hub.example" in names.get_values_for_type(DNSName)
+
+
+@pytest.mark.parametrize("hub", [None, "other.example"])
+def test_certificates_are_renewed_by_the_same_authority(hub: str | None, tmp_path: Path) -> None:
+    secrets = make(tmp_path)
+    before = {path: path.read_text() for path in files(secrets)}
+    owners = {path: (path.stat().st_uid, path.stat().st_mode) for path in before}
+    made = renew_certificates(tmp_path, hub=hub)
+    assert made == [secrets / "redis/tls.crt", secrets / "minio/certs/public.crt"]
+    changed = {path for path, text in before.items() if path.read_text() != text}
+    assert changed == {*made, secrets / "redis/tls.key", secrets / "minio/certs/private.key"}
+    assert owners == {path: (path.stat().st_uid, path.stat().st_mode) for path in before}
+    for path in made:
+        names = load_pem_x509_certificate(path.read_bytes()).extensions.get_extension_for_class(
+            SubjectAlternativeName
+        )
+        known = names.value.get_values_for_type(DNSName)
+        assert known[0] == (hub or "hub.example")
+        assert "127.0.0.1" in map(str, names.value.get_values_for_type(IPAddress))
+
+
+def test_where_no_installation_is_nothing_is_renewed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match=r"ca\.pem: no such file"):
+        renew_certificates(tmp_path)
+
+
+def test_the_strictest_client_trusts_the_servers(tmp_path: Path) -> None:
+    """As Python 3.13 looks at certificates (https://docs.python.org/3/library/ssl.html)."""
+    secrets = make(tmp_path)
+    renew_certificates(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(secrets / "redis/tls.crt", secrets / "redis/tls.key")
+    client = ssl.create_default_context(cafile=str(secrets / "authority/ca.pem"))
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [
+        server.wrap_bio(to_server, to_client, server_side=True),
+        client.wrap_bio(to_client, to_server, server_hostname="hub.example"),
+    ]
+    for _ in range(3):
+        for side in sides:
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    assert sides[1].getpeercert()
 
 
 def test_what_checks_a_password_has_only_its_hash(tmp_path: Path) -> None:
