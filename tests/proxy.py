@@ -30,7 +30,12 @@ class Proxy:
     port: int
     password: str
     flower: Server
-    log: Path  # of the proxy
+    directory: Path  # of its installation
+
+    @property
+    def log(self) -> str:
+        """What it has noted so far."""
+        return (self.directory / "nginx" / "log").read_text()
 
     @property
     def address(self) -> str:
@@ -94,7 +99,7 @@ def flower_behind_proxy(
         port=port,
         password=(base / "secrets" / OPERATOR / "flower_password").read_text().strip(),
         flower=flower,
-        log=base / "nginx" / "log",
+        directory=base,
     )
     server = Server(
         command=[str(nginx), "-c", f"{base}/nginx.conf", "-e", "stderr"],

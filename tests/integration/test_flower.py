@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from podferry import Fallback, Outcome, RunSpec, Unit, Workflow
 from runtime import RestoreFailedError
 from tasks.queues import unit_task
+from tests.acceptance.console import shown
 from tests.fleet import WAIT_SECONDS, eventually
-from tests.lab import missing
+from tests.lab import ROOT, missing
 from tests.leaks import ENVIRONMENT, nothing_leaked
 from tests.many.hosts import IMAGE
 from tests.many.installation import Installation, installation
@@ -165,8 +167,22 @@ def test_without_the_login_nothing_is_answered(flower: Flower, password: str) ->
         assert status == 401, path
         assert "flower" not in answer.lower()
     if password:
-        noted = [line for line in flower.proxy.log.read_text().splitlines() if OPERATOR in line]
+        noted = [line for line in flower.proxy.log.splitlines() if OPERATOR in line]
         assert any("password mismatch" in line for line in noted)
+
+
+def test_the_login_is_changed_as_the_document_says(flower: Flower) -> None:
+    secrets = flower.proxy.directory / "secrets"
+    hashes = (secrets / "proxy" / "htpasswd").read_text()
+    section = (ROOT / "docs" / "upkeep.md").read_text().partition("### Flower's login")[2]
+    (block, *_) = re.findall(r"(?s)```console\n(.*?)```", section)
+    try:
+        subprocess.run(["bash", "-euc", "\n".join(shown(block))], cwd=secrets, check=True)
+        new = (secrets / OPERATOR / "flower_password").read_text().strip()
+        assert flower.proxy.ask("/healthcheck", password=new)[0] == 200
+        assert flower.proxy.ask("/healthcheck")[0] == 401
+    finally:
+        (secrets / "proxy" / "htpasswd").write_text(hashes)
 
 
 def test_with_the_login_the_pages_are_there(flower: Flower) -> None:
@@ -179,7 +195,7 @@ def test_nobody_can_run_revoke_or_change_anything(flower: Flower, control: str) 
     for method in ("POST", "PUT", "DELETE"):
         path = f"/api/{control}/podferry.checkpoint"
         assert flower.proxy.ask(path, method=method)[0] == 403
-        noted = flower.proxy.log.read_text()
+        noted = flower.proxy.log
         assert re.search(rf'access forbidden by rule.*"{method} {path} ', noted)
     assert flower.proxy.ask(f"/api/{control}/podferry.checkpoint")[0] in {404, 405}
 
