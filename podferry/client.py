@@ -87,11 +87,6 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or load_settings()
-        if not self._settings.redis_url:
-            raise InvalidRequestError(
-                "no broker is configured; set PODFERRY_REDIS_URL, pass --redis, "
-                "or run everything on this machine with: podferry dev"
-            )
         require_secure(self._settings)
         self._redis = connect(self._settings.redis_url)
         self._records = Records(self._redis, keep=self._settings.keep_records)

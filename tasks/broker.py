@@ -24,6 +24,11 @@ REPLY_SECONDS = 30
 
 def connect(url: str, *, retries: int = 3) -> Redis:
     """A client for ``redis://``, ``rediss://`` or ``unix://``; connects at its first command."""
+    if not url:
+        raise InvalidRequestError(
+            "no broker is configured; set PODFERRY_REDIS_URL, pass --redis, "
+            "or run everything on this machine with: podferry dev"
+        )
     if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
         raise InvalidRequestError(
             f"Redis URL {safe_url(url)!r} is not redis://HOST:PORT/0, rediss://… or unix:///PATH"

@@ -6,17 +6,26 @@ checkpoint's manifest or in a payload of its own, never here.
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from runtime import Finding
 
 HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-HostName = Annotated[str, StringConstraints(pattern=HOST_PATTERN)]
+
+
+def _host_name(text: str) -> str:
+    if not re.fullmatch(HOST_PATTERN, text):
+        raise ValueError(f"{text!r} is no host's name: lower-case letters, digits and dashes")
+    return text
+
+
+HostName = Annotated[str, AfterValidator(_host_name)]
 
 
 def now() -> datetime:

@@ -25,8 +25,14 @@ START_SECONDS = 10.0
 def run_dev(settings: Settings) -> None:
     """Start a broker of our own and one worker for both roles; stop both on a signal.
 
-    Raises InvalidRequestError when redis-server is not installed or another one runs here.
+    Raises InvalidRequestError when redis-server is not installed, another one runs here, or there
+    is no socket.
     """
+    if not Path(settings.socket).exists():
+        raise InvalidRequestError(
+            f"there is no Podman socket at {settings.socket}; "
+            "start it (systemctl enable --now podman.socket), or say where it is: --socket PATH"
+        )
     state = dev_state_dir()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = settings.store_url or f"file://{state / 'store'}"

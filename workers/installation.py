@@ -73,6 +73,7 @@ def add_host(directory: Path, host: str, *, notices: bool) -> Path:
     already, or the directory holds no installation.
     """
     made = directory.absolute() / "secrets"
+    require_installation(made)
     user = RedisUser(role=Role.HOST, host=host, password=_password(), notices=notices)
     if (made / user.name).exists():
         raise InvalidRequestError(f"{made / user.name} exists: the host is known already")
@@ -88,6 +89,14 @@ def add_host(directory: Path, host: str, *, notices: bool) -> Path:
     except OSError as error:
         raise _unwritable(error) from error
     return made / user.name
+
+
+def require_installation(made: Path) -> None:
+    """Return where a directory holds an installation's secrets, else raise InvalidRequestError."""
+    if not (made / Role.CLIENT).is_dir():
+        raise InvalidRequestError(
+            f"{made} holds no installation; make one with podferry init, or say where: --dir DIR"
+        )
 
 
 def secret_files(made: Path, hub: str) -> Mapping[str, str]:

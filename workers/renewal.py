@@ -8,6 +8,7 @@ from cryptography import x509
 
 from tasks.errors import InvalidRequestError
 from workers.authority import Authority
+from workers.installation import require_installation
 
 SERVERS = {
     "redis": ("redis/tls.crt", "redis/tls.key"),
@@ -23,6 +24,7 @@ def renew_certificates(directory: Path, *, hub: str | None = None) -> list[Path]
     where there is no installation, or no writing.
     """
     made = directory.absolute() / "secrets"
+    require_installation(made)
     try:
         authority = Authority(
             (made / "authority" / "ca.pem").read_text(), (made / "operator" / "ca.key").read_text()

@@ -48,12 +48,19 @@ DEFAULT_SOCKET = "/run/podman/podman.sock"
 SECRETS_DIR = "PODFERRY_SECRETS_DIR"
 """Names a directory of settings in files: the name is the variable's, in lower case."""
 UNSET = ""
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 Environment = Literal["production", "dev"]
 
 
 def _read(parse: Callable[[str], object]) -> BeforeValidator:
     """Read what people write; a variable that is there but empty is as good as none."""
     return BeforeValidator(lambda v: (parse(v) if v else None) if isinstance(v, str) else v)
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LEVELS:
+        raise ValueError(f"{text!r} is none of {', '.join(LEVELS)}")
+    return text.upper()
 
 
 def _rungs(value: object) -> object:
@@ -226,7 +233,9 @@ class Settings(BaseSettings):
         default=None,
         description="Where a worker serves metrics, to whoever asks: PORT on loopback, or IP:PORT",
     )
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Annotated[str, AfterValidator(_level)] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
 
     @classmethod
     def settings_customise_sources(

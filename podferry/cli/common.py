@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from podferry.cli.parse import parse_seconds
 from podferry.cli.yaml import to_yaml
 from podferry.client import Client
 from runtime import blockers
@@ -70,7 +71,12 @@ FreshOption = Annotated[
 ]
 DeadlineOption = Annotated[
     float | None,
-    typer.Option("--deadline", help="Give up and fall back after so many seconds.", min=1),
+    typer.Option(
+        "--deadline",
+        metavar="TIME",
+        parser=parse_seconds,
+        help="Give up and fall back after this time: 600, 90s, 10m, 2h.",
+    ),
 ]
 
 

@@ -28,6 +28,7 @@ from podferry.cli.common import FAILED
 from runtime import RuntimeEngineError
 from storage import StorageError
 from tasks.errors import TasksError
+from workers.settings import Settings
 
 app = typer.Typer(
     name="podferry",
@@ -75,6 +76,8 @@ def main() -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
+        if where and error.title == Settings.__name__:
+            where = f"PODFERRY_{where.upper()}"
         _complain(f"{where or error.title}: {first['msg'].removeprefix('Value error, ')}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+import typer
+
 from runtime import Mount, Port
 from storage import parse_bytes, parse_duration
 from tasks.errors import InvalidRequestError
@@ -58,6 +60,18 @@ def parse_size(option: str, text: str) -> int:
         return parse_bytes(text) if text else 0
     except ValueError as error:
         raise InvalidRequestError(f"{option} wants NUMBER[b|k|m|g|t], not {text!r}") from error
+
+
+def parse_seconds(text: str) -> float:
+    """A number of seconds, or ``90s``, ``10m``, ``2h`` …; at least one. Raises BadParameter."""
+    try:
+        found = float(text) if text.replace(".", "", 1).isdigit() else None
+        found = parse_duration(text).total_seconds() if found is None else found
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if found < 1:
+        raise typer.BadParameter(f"{text} is less than a second")
+    return found
 
 
 def parse_age(option: str, text: str) -> timedelta | None:

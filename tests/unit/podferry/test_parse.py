@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
-from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_size
+from podferry.cli.parse import parse_mount, parse_pairs, parse_port, parse_seconds, parse_size
 from runtime import Mount, Port
 from tasks.errors import InvalidRequestError
 
@@ -65,3 +66,16 @@ def test_sizes(text: str, size: int) -> None:
 def test_bad_sizes_are_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="--memory"):
         parse_size("--memory", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("600", 600), ("1.5", 1.5), ("90s", 90), ("10m", 600), ("1h30m", 5400)]
+)
+def test_seconds(text: str, found: float) -> None:
+    assert parse_seconds(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "0", "0.5", "1.2.3", "1e3", "10 m"])
+def test_bad_seconds_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_seconds(text)

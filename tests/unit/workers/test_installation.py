@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from stat import S_IMODE
@@ -129,8 +130,10 @@ def test_hosts_are_added_each_with_a_user_of_its_own(tmp_path: Path) -> None:
     assert all(S_IMODE(path.stat().st_mode) == 0o600 for path in files(secrets))
 
 
-@pytest.mark.parametrize(("host", "reason"), [("Bad!", "String"), ("a", "no such file")])
+@pytest.mark.parametrize(("host", "reason"), [("Bad!", "no host's name"), ("a", "known already")])
 def test_a_host_that_cannot_be_added_is_none(host: str, reason: str, tmp_path: Path) -> None:
+    make(tmp_path)
+    add_host(tmp_path, "a", notices=False)
     with pytest.raises((InvalidRequestError, ValidationError), match=reason):
         add_host(tmp_path, host, notices=False)
 
@@ -166,9 +169,10 @@ def test_certificates_are_renewed_by_the_same_authority(hub: str | None, tmp_pat
         assert "127.0.0.1" in map(str, names.value.get_values_for_type(IPAddress))
 
 
-def test_where_no_installation_is_nothing_is_renewed(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequestError, match=r"ca\.pem: no such file"):
-        renew_certificates(tmp_path)
+def test_where_no_installation_is_the_next_step_is_named(tmp_path: Path) -> None:
+    for act in (renew_certificates, partial(add_host, host="a", notices=False)):
+        with pytest.raises(InvalidRequestError, match=r"secrets holds no installation.*init"):
+            act(tmp_path)
 
 
 def test_the_strictest_client_trusts_the_servers(tmp_path: Path) -> None:
