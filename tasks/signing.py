@@ -142,8 +142,12 @@ def new_key_pair() -> tuple[bytes, bytes]:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read. Raises SigningKeyError where there is one."""
+    """Write a file that only its owner may read, and make its directory where there is none.
+
+    Raises SigningKeyError where there is such a file already.
+    """
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
     except OSError as error:

@@ -124,6 +124,7 @@ def test_a_typo_in_a_command_or_option_is_a_usage_error(podferry: Run) -> None:
 
 
 def test_a_pair_of_keys_for_messages_is_made_once(podferry: Run, tmp_path: Path) -> None:
+    tmp_path /= "new"
     made = podferry("keys", "signing", str(tmp_path))
     assert made.stdout.split() == [
         *("made", str(tmp_path / "signing.pem"), "made", str(tmp_path / "verify.pem"))

@@ -190,6 +190,15 @@ def test_with_the_login_the_pages_are_there(flower: Flower) -> None:
         assert flower.proxy.ask(path)[0] == 200, path
 
 
+def test_what_the_document_says_can_be_asked(flower: Flower, moved: Workflow) -> None:
+    task_id = next(iter(flower.tasks(moved)))
+    paths = re.findall(r"`GET (/\S+)`", (ROOT / "docs" / "control-plane.md").read_text())
+    assert len(paths) > 3
+    for path in paths:
+        status, answer = flower.proxy.ask(path.replace("TASK-ID", task_id))
+        assert (status, bool(loads(answer))) == (200, True), path
+
+
 @pytest.mark.parametrize("control", CONTROLS)
 def test_nobody_can_run_revoke_or_change_anything(flower: Flower, control: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
