@@ -50,6 +50,22 @@ def test_tab_completes_in_bash() -> None:
     assert done.stdout == "migrate\n", done.stderr
 
 
+def test_completion_is_installed_for_the_next_shell(tmp_path: Path) -> None:
+    script = """
+        podferry --install-completion >/dev/null
+        bash -i -c 'source ~/.bashrc; complete -p podferry' 2>/dev/null
+    """
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PATH": f"{PODFERRY.parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "_podferry_completion podferry" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("step", "said"), [("source", "#compdef podferry"), ("complete", "uncordon")]
 )

@@ -6,6 +6,7 @@ here it is shown that there is something to find them in.
 
 from __future__ import annotations
 
+import json
 import secrets
 
 import pytest
@@ -23,7 +24,7 @@ def test_secrets_are_in_no_record_no_log_and_no_output(fleet: Fleet, workload: W
     for command in (
         ("up", IMAGE, "--name", workload.name, "--host", "a", *given),
         ("migrate", workload.name, "--to", "b"),
-        ("status", "-o", "json"),
+        ("status", "--workload", workload.name, "--limit", "1", "-o", "json"),
         ("ps", "-o", "json"),
         ("checkpoints", "ls", workload.name, "-o", "json"),
     ):
@@ -38,8 +39,9 @@ def test_secrets_are_in_no_record_no_log_and_no_output(fleet: Fleet, workload: W
     places["command line"] = "\n".join(shown)
 
     assert any(place.startswith("key podferry:workflow:migrate-") for place in places)
-    for place in ("command line", "a-worker.log", "b-worker.log"):
-        assert workload.name in places[place]
+    (moved,) = (w["id"] for w in json.loads(shown[2]) if w["workload"] == workload.name)
+    assert workload.name in places["command line"]
+    assert all(moved in places[f"{host}-worker.log"] for host in fleet.hosts)
     hidden = fleet.lab.secrets
     assert len(hidden) >= 4  # of Redis, of the store, of archives, of the container
     nothing_leaked(hidden | {"another": own}, places.items())
