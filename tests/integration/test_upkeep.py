@@ -130,12 +130,20 @@ class Kept:
         return "\n".join(text[-1500:] for _, text in logs(self.directory))
 
     def works(self) -> None:
-        """Move a container from a to b and back."""
+        """Move the container to the other host; return when that one tells of it."""
         with self.client() as client:
-            for target in ("b", "a"):
-                moved = client.migrate("web", to=target)
-                ended = client.wait(moved.id, timeout_seconds=WAIT_SECONDS)
-                assert ended.outcome is Outcome.MOVED, f"{ended.reason}\n{self.logs()}"
+            (source,) = {host for host, _ in self.hosts.places("web")}
+            (target,) = {"a", "b"} - {source}
+            moved = client.migrate("web", to=target)
+            ended = client.wait(moved.id, timeout_seconds=WAIT_SECONDS)
+            assert ended.outcome is Outcome.MOVED, f"{ended.reason}\n{self.logs()}"
+            eventually(lambda: self.told(client) == {target}, f"{target} does not tell of web")
+
+    @staticmethod
+    def told(client: Client) -> set[str]:
+        """The hosts that tell of the container."""
+        told = ((i.host, w.name) for i in client.inventories() for w in i.containers)
+        return {host for host, name in told if name == "web"}
 
 
 def _consoles(text: str) -> list[str]:
@@ -167,10 +175,7 @@ def kept() -> Iterator[Kept]:
         found.await_workers()
         hosts.run("a", "web")
         with found.client() as client:
-            eventually(
-                lambda: any(w.name == "web" for i in client.inventories() for w in i.containers),
-                "web is not told of",
-            )
+            eventually(lambda: found.told(client) == {"a"}, "a does not tell of web")
         yield found
         own = {role: str(urlsplit(found.url(role)).password) for role in ROLES}
         nothing_leaked(own | archive_keys(found.secrets / "archive/keys.json"), logs(directory))
