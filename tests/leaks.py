@@ -52,7 +52,7 @@ def redis_content(redis: Redis) -> Iterator[tuple[str, str]]:
         b"zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
         b"stream": redis.xrange,
     }
-    for key in redis.scan_iter():
+    for key in redis.scan_iter(count=1000):
         kind = redis.type(key)
         if kind != b"none":  # it expired meanwhile
             yield f"key {key.decode()}", f"{key!r} {read[kind](key)!r}"
