@@ -13,6 +13,7 @@ from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
+from storage.objects import Blob
 from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener
 from storage.streams import ordered_map, worker_pool
@@ -49,7 +50,7 @@ class Reader:
 
     def read(
         self, archive: Archive, progress: Progress | None, *, parallel: int | None = None
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """See ArchiveStore.read; `parallel` takes the place of the reader's own."""
         return self.follow(
             archive.prefix, lambda: archive, lambda: None, progress, parallel=parallel
@@ -63,7 +64,7 @@ class Reader:
         progress: Progress | None,
         *,
         parallel: int | None = None,
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
         parallel = parallel or self._parallel
         source = _Source(self._objects, self._throttle, prefix, published, alive)
@@ -71,7 +72,8 @@ class Reader:
         archive = published()
         if archive and (archive.prefix, archive.header_sha256) != (prefix, sha256):
             raise ArchiveDamagedError(prefix, "its header is not the one that its manifest names")
-        opener, meter, last = Opener(header), Meter(progress), b""
+        opener, meter = Opener(header), Meter(progress)
+        last: Blob = b""
         # does not wait: a slow server must not delay a caller that has stopped reading
         with worker_pool(parallel, "get", wait=False) as pool:
             numbers = _expected_parts(archive, header)
