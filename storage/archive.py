@@ -133,6 +133,8 @@ class ArchiveStore:
     ) -> Generator[Blob, None, None]:
         """The raw stream, in pieces of at most 1 MiB; `progress` gets the raw bytes so far.
 
+        Pieces may be views of what was read, which stays in memory as long as they do.
+
         Every segment is verified before a byte of it is passed on, and the last piece is held back
         until the whole agrees with `archive`. Raises ArchiveDamagedError, KeyMissingError.
         """

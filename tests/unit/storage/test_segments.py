@@ -84,6 +84,17 @@ def test_it_is_what_the_document_says() -> None:
     assert cipher.decrypt(second, part[SEGMENT:], bound) == raw[SEGMENT - 16 :]
 
 
+@given(data=st.data())
+def test_parts_may_be_opened_in_any_order(data: st.DataObject) -> None:
+    header, raw = header_of(), noise(4 * PART)
+    opener, parts = Opener(header), sealed(header, raw)
+    numbers = data.draw(st.permutations(range(len(parts))))
+
+    parts_opened = {n: opener.part(n, in_blocks(parts[n], SEGMENT)) for n in numbers}
+
+    assert b"".join(opener.stream(parts_opened[n] for n in range(len(parts)))) == raw
+
+
 def test_no_part_is_asked_for_after_the_end() -> None:
     header = header_of()
     opener = Opener(header)
