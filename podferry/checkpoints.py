@@ -22,6 +22,7 @@ from storage import (
     new_archive_prefix,
     new_checkpoint_id,
 )
+from storage.objects import Blob
 from storage.transfer import Progress
 from tasks.errors import InvalidRequestError
 from tasks.models import now
@@ -75,6 +76,10 @@ class Checkpoints:
         The last piece comes only if all is as it was written. Raises ArchiveDamagedError,
         InvalidRequestError for a group's checkpoint, which is several tars.
         """
+        return map(bytes, self._pieces(checkpoint_id, progress))
+
+    def _pieces(self, checkpoint_id: str, progress: Progress | None) -> Iterator[Blob]:
+        """As `read`, without a copy of what was not compressed."""
         group = self.group(checkpoint_id)
         if group is not None and checkpoint_id not in group.members:
             raise InvalidRequestError(
@@ -90,7 +95,7 @@ class Checkpoints:
 
     def verify(self, checkpoint_id: str, *, progress: Progress | None = None) -> CheckpointManifest:
         """Read all of a checkpoint; return its manifest. Raises ArchiveDamagedError."""
-        for _ in self.read(checkpoint_id, progress=progress):
+        for _ in self._pieces(checkpoint_id, progress):
             pass
         return self._archives.manifest(checkpoint_id)
 
@@ -108,7 +113,7 @@ class Checkpoints:
         be written.
         """
         with new_file(path, overwrite=overwrite) as file:
-            for piece in self.read(checkpoint_id, progress=progress):
+            for piece in self._pieces(checkpoint_id, progress):
                 file.write(piece)
 
     def import_(

@@ -130,8 +130,10 @@ class ArchiveStore:
 
     def read(
         self, archive: Archive, *, progress: Progress | None = None
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """The raw stream, in pieces of at most 1 MiB; `progress` gets the raw bytes so far.
+
+        Pieces may be views of what was read, which stays in memory as long as they do.
 
         Every segment is verified before a byte of it is passed on, and the last piece is held back
         until the whole agrees with `archive`. Raises ArchiveDamagedError, KeyMissingError.
@@ -146,7 +148,7 @@ class ArchiveStore:
         alive: Alive,
         chain: Sequence[Archive] = (),
         progress: Progress | None = None,
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """The tar of a checkpoint whose archive may still be being written at `prefix`.
 
         `chain` is what was announced of it, and is complete. As `read`, but what is missing is
@@ -211,7 +213,7 @@ class ArchiveStore:
 
     def read_checkpoint(
         self, manifest: CheckpointManifest, *, progress: Progress | None = None
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """The checkpoint's tar, from however many archives; else as `read`."""
         if not manifest.chain:
             return self.read(manifest.archive, progress=progress)

@@ -8,9 +8,9 @@ blocks, so that the frame alone says how it was treated (RFC 8878, section 3.1.1
 """
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 
 import zstandard
 
@@ -32,14 +32,6 @@ _BLOCK_HEADER_BYTES = 3
 _BLOCK_BYTES = 128 << 10  # the longest block that the format allows
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Frame:
-    """One frame on its way out: as it was read, or what it held, where that was raw."""
-
-    packed: bytearray = field(default_factory=bytearray)
-    plain: bytes = b""
-
-
 def encode(chunks: Iterable[Blob], chooser: Chooser) -> Iterator[Blob]:
     """Compress, as `chooser` says; at most four frames are in memory. Never empty."""
     pieces = ((piece, chooser.level()) for piece in cut(chunks, FRAME_BYTES))
@@ -58,17 +50,28 @@ def encode(chunks: Iterable[Blob], chooser: Chooser) -> Iterator[Blob]:
     yield _length(0)
 
 
-def decode(chunks: Iterable[Blob], *, archive: str) -> Iterator[bytes]:
+def decode(chunks: Iterable[Blob], *, archive: str) -> Iterator[Blob]:
     """Decompress, in pieces of at most FRAME_BYTES; at most four frames are in memory.
 
-    No chunk may change. Raises ArchiveDamagedError, naming `archive`.
+    No chunk may change: what was not compressed is passed on as views of them, without a copy.
+    Raises ArchiveDamagedError, naming `archive`.
     """
     with worker_pool(_THREADS, "unzstd") as pool:
-        frames = (
-            done(frame.plain) if frame.plain else pool.submit(_unpack, frame.packed, archive)
-            for frame in _frames(chunks, archive)
-        )
-        yield from in_order(frames, ahead=_THREADS)
+        ahead: deque[Future[bytes]] = deque()
+        for piece in _pieces(chunks, archive):
+            if isinstance(piece, memoryview):
+                yield from _results(ahead, but=0)
+                yield piece
+            else:
+                ahead.append(pool.submit(_unpack, piece, archive))
+                yield from _results(ahead, but=_THREADS)
+        yield from _results(ahead, but=0)
+
+
+def _results(ahead: deque[Future[bytes]], *, but: int) -> Iterator[bytes]:
+    """Those in front, of all `but` the last ones."""
+    while len(ahead) > but:
+        yield ahead.popleft().result()
 
 
 class _Reader:
@@ -100,16 +103,17 @@ class _Reader:
         return False
 
 
-def _frames(chunks: Iterable[Blob], archive: str) -> Iterator[_Frame]:
+def _pieces(chunks: Iterable[Blob], archive: str) -> Iterator[bytearray | memoryview]:
+    """The compressed frames as a whole, and the content of the raw ones, in views."""
     stream = _Reader(chunks, archive)
     while length := _frame_length(stream.take(_LENGTH.size), archive):
         start = stream.take(min(length, _RAW_FRAME.size))
         size = _raw_size(start, length)
         if size is None:
             start.extend(stream.take(length - len(start)))
-            yield _Frame(packed=start)
+            yield start
         else:
-            yield _Frame(plain=b"".join(_raw_blocks(stream, size, archive)))
+            yield from _raw_blocks(stream, size, archive)
     if not stream.at_end():
         raise ArchiveDamagedError(archive, "there is data after its end")
 

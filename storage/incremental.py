@@ -154,10 +154,10 @@ class Increments:
     def read(
         self,
         chain: Sequence[Archive],
-        last: Generator[bytes, None, None],
+        last: Generator[Blob, None, None],
         name: str,
         progress: Progress | None,
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """The tar of which `last` is the delta; it is closed with those of the chain.
 
         They are read in step. The full one may be read ahead as any archive, each delta by a part.

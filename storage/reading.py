@@ -13,8 +13,9 @@ from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
+from storage.objects import Blob
 from storage.sealed import RECORD_LIMIT, open_record
-from storage.segments import Opener
+from storage.segments import Opener, Part
 from storage.streams import ordered_map, worker_pool
 from storage.throttle import Throttle
 from storage.transfer import Meter, Progress
@@ -49,7 +50,7 @@ class Reader:
 
     def read(
         self, archive: Archive, progress: Progress | None, *, parallel: int | None = None
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """See ArchiveStore.read; `parallel` takes the place of the reader's own."""
         return self.follow(
             archive.prefix, lambda: archive, lambda: None, progress, parallel=parallel
@@ -63,7 +64,7 @@ class Reader:
         progress: Progress | None,
         *,
         parallel: int | None = None,
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         """See ArchiveStore.follow; `published` is what a manifest names, once there is one."""
         parallel = parallel or self._parallel
         source = _Source(self._objects, self._throttle, prefix, published, alive)
@@ -71,11 +72,12 @@ class Reader:
         archive = published()
         if archive and (archive.prefix, archive.header_sha256) != (prefix, sha256):
             raise ArchiveDamagedError(prefix, "its header is not the one that its manifest names")
-        opener, meter, last = Opener(header), Meter(progress), b""
+        opener, meter = Opener(header), Meter(progress)
+        last: Blob = b""
         # does not wait: a slow server must not delay a caller that has stopped reading
         with worker_pool(parallel, "get", wait=False) as pool:
             numbers = _expected_parts(archive, header)
-            parts = source.parts(pool, numbers, header, ahead=parallel)
+            parts = source.parts(pool, numbers, header, opener, ahead=parallel)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
                 if last:
                     yield last
@@ -124,21 +126,32 @@ class _Source:
         return self._await(key, lambda: self._objects.get(key, max_bytes=RECORD_LIMIT))
 
     def parts(
-        self, pool: Executor, numbers: Iterable[int], header: Header, *, ahead: int
-    ) -> Iterator[deque[bytes]]:
-        """The parts, in segments; those that are there already are fetched ahead, in parallel."""
+        self,
+        pool: Executor,
+        numbers: Iterable[int],
+        header: Header,
+        opener: Opener,
+        *,
+        ahead: int,
+    ) -> Iterator[Part]:
+        """The parts, opened; those that are there already are fetched ahead, in parallel."""
 
         def read(key: str) -> deque[bytes]:
             return self._objects.blocks(
                 key, block_bytes=header.segment_bytes, max_bytes=header.part_bytes
             )
 
-        def fetch(number: int) -> tuple[str, deque[bytes] | None]:
+        def fetch(number: int) -> tuple[int, Part | None]:
             key = part_key(self._prefix, number)
-            return key, self._throttle(lambda: self._get(key, lambda: read(key)))
+            sealed = self._throttle(lambda: self._get(key, lambda: read(key)))
+            # here, where several run at once: what has come is still in the processor's cache
+            return number, None if sealed is None else opener.part(number, sealed)
 
-        for key, part in ordered_map(pool, fetch, numbers, ahead=ahead):
-            yield self._await(key, partial(read, key)) if part is None else part
+        for number, part in ordered_map(pool, fetch, numbers, ahead=ahead):
+            if part is None:
+                key = part_key(self._prefix, number)
+                part = opener.part(number, self._await(key, partial(read, key)))
+            yield part
 
     def archive(self) -> Archive:
         """What the manifest names."""

@@ -9,6 +9,7 @@ another order, or a segment of another archive shows at the segment where it hap
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -55,8 +56,21 @@ class Sealer:
         return self._done.popleft() if self._done else bytearray(self._header.part_bytes)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What was opened of one part: `size` counts its bytes as they were stored.
+
+    `ended` when the stream ends with it, `damaged` when its next segment is not authentic.
+    """
+
+    segments: deque[bytes]
+    size: int
+    ended: bool = False
+    damaged: bool = False
+
+
 class Opener:
-    """Opens one archive's parts, in order; `size` and `segments` are what was verified so far."""
+    """Opens one archive's parts; `size` and `segments` are what `stream` has passed on so far."""
 
     def __init__(self, header: Header) -> None:
         self.size = 0
@@ -64,36 +78,45 @@ class Opener:
         self._header = header
         self._cipher = _Cipher(header)
 
-    def stream(self, parts: Iterable[deque[bytes]]) -> Iterator[bytes]:
-        """The stream, segment by segment; each part is emptied, one sealed segment at a time.
+    def part(self, number: int, sealed: deque[bytes]) -> Part:
+        """Open one part, in any order and from any thread; `sealed` is emptied on the way."""
+        first = number * (self._header.part_bytes // self._header.segment_bytes)
+        segments, size, ended = deque[bytes](), 0, False
+        while sealed:
+            segment = sealed.popleft()
+            try:
+                plain, ended = self._open(segment, first + len(segments), may_end=not sealed)
+            except InvalidTag:
+                return Part(segments=segments, size=size, damaged=True)
+            segments.append(plain)
+            size += len(segment)
+        return Part(segments=segments, size=size, ended=ended)
+
+    def stream(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        """The stream, segment by segment, of all parts in order; each is emptied on the way.
 
         No part is asked for after the one that ends the stream. Raises ArchiveDamagedError.
         """
         for number, part in enumerate(parts):
-            ended, before = False, self.size
-            while part:
-                sealed = part.popleft()
-                try:
-                    plain, ended = self._open(sealed, may_end=not part)
-                except InvalidTag:
-                    reason = f"part {number} was changed or cut, or belongs elsewhere"
-                    raise self._damaged(reason) from None
-                self.size, self.segments = self.size + len(sealed), self.segments + 1
-                yield plain
-            if ended:
+            self.size, self.segments = self.size + part.size, self.segments + len(part.segments)
+            while part.segments:
+                yield part.segments.popleft()
+            if part.damaged:
+                raise self._damaged(f"part {number} was changed or cut, or belongs elsewhere")
+            if part.ended:
                 return
-            if self.size - before < self._header.part_bytes:
+            if part.size < self._header.part_bytes:
                 raise self._damaged(f"part {number} was cut")
         raise self._damaged("it ends in the middle")
 
-    def _open(self, sealed: bytes, *, may_end: bool) -> tuple[bytes, bool]:
+    def _open(self, sealed: bytes, number: int, *, may_end: bool) -> tuple[bytes, bool]:
         """Verify and decrypt a segment; also whether it is the last one. Raises InvalidTag."""
         try:
-            return self._cipher.open(sealed, self.segments, last=False), False
+            return self._cipher.open(sealed, number, last=False), False
         except InvalidTag:
             if not may_end:
                 raise
-            return self._cipher.open(sealed, self.segments, last=True), True
+            return self._cipher.open(sealed, number, last=True), True
 
     def _damaged(self, reason: str) -> ArchiveDamagedError:
         return ArchiveDamagedError(self._header.archive, reason)

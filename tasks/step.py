@@ -104,7 +104,7 @@ class Step:
         def progress(done_bytes: int) -> None:
             self.progress(done_bytes, archive.raw_size)
 
-        return self.context.archives.read(archive, progress=progress)
+        return map(bytes, self.context.archives.read(archive, progress=progress))
 
     def read_checkpoint(
         self, manifest: CheckpointManifest, *, before: int = 0, total: int | None = None
@@ -117,7 +117,7 @@ class Step:
         def progress(done_bytes: int) -> None:
             self.progress(before + done_bytes, total or manifest.tar_bytes)
 
-        return self.context.archives.read_checkpoint(manifest, progress=progress)
+        return map(bytes, self.context.archives.read_checkpoint(manifest, progress=progress))
 
     def progress(self, done_bytes: int, total: int | None = None) -> None:
         """Tell how many bytes have passed; also where a long transfer learns that it must stop."""

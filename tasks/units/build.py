@@ -22,7 +22,7 @@ def build(step: Step) -> Result:
     request = load(BuildRequest, step.workflow.id, step.context.records.payload(step.workflow.id))
     archives = step.context.archives
     try:
-        chunks = archives.read(request.context)
+        chunks = map(bytes, archives.read(request.context))
         image = engine(step).build(request.spec, chunks, on_log=step.log)
     finally:
         archives.delete(request.context)

@@ -76,7 +76,7 @@ def incoming(step: Step) -> Iterator[Incoming]:
             along = archives.follow(
                 draft.id, prefix, alive=alive, chain=draft.chain, progress=step.progress
             )
-            yield Incoming(draft=draft, chunks=_permitted(step, along))
+            yield Incoming(draft=draft, chunks=_permitted(step, map(bytes, along)))
         return
     found = manifests(step)
     before, total = 0, sum(manifest.tar_bytes for manifest in found)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.objects import Blob
+
 CHUNK_BYTES = 1 << 20
 PROVIDED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 MEMORY = Path("/dev/shm")
@@ -51,7 +53,7 @@ def chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def write(path: Path, content: Iterable[bytes]) -> None:
+def write(path: Path, content: Iterable[Blob]) -> None:
     """Write a file."""
     with path.open("wb") as file:
         for chunk in content:

@@ -28,6 +28,7 @@ from storage import (
     StoreUnavailableError,
     open_objects,
 )
+from storage.objects import Blob
 from storage.s3 import _PATIENCE
 from tests.certificates import make_certificate
 from tests.faults import Fault, FaultyProxy, faulty_proxy
@@ -112,7 +113,7 @@ def content(archives: ArchiveStore, manifest: CheckpointManifest) -> bytes:
     return b"".join(archives.read(manifest.archive))
 
 
-def receive(stream: Iterable[bytes], received: bytearray) -> None:
+def receive(stream: Iterable[Blob], received: bytearray) -> None:
     for piece in stream:
         received += piece
 
@@ -247,7 +248,7 @@ def test_download_goes_on_when_the_server_is_killed_and_started_again(mortal: S3
         objects.check()
         saved = store_checkpoint(on(objects), data=DATA)
         stream = on(objects).read(saved.archive)
-        received = next(stream)
+        received = bytes(next(stream))
 
         mortal.server.kill()
         mortal.server.start()

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import ArchiveDamagedError, Compression
@@ -34,6 +34,7 @@ def framed(frame: bytes) -> bytes:
     chunks=st.lists(st.binary(max_size=2000)),
     stored_size=st.integers(1, 5000),
 )
+@settings(deadline=None)
 def test_any_chunking_comes_back(mode: Compression, chunks: list[bytes], stored_size: int) -> None:
     stored = encoded(mode, chunks)
 
@@ -89,6 +90,23 @@ def test_what_does_not_compress_costs_next_to_nothing() -> None:
 
 def test_none_leaves_the_bytes_as_they_are() -> None:
     assert b"state of the container" in encoded("none", [b"state of the container"])
+
+
+def test_what_was_not_compressed_is_passed_on_without_a_copy() -> None:
+    stored = encoded("none", [noise(3 * FRAME_BYTES)])
+
+    for piece in decode([stored], archive="sample"):
+        assert isinstance(piece, memoryview)
+        assert piece.obj is stored
+
+
+@given(modes=st.lists(st.sampled_from(["none", "normal"]), max_size=12))
+@settings(deadline=None)
+def test_frames_of_both_kinds_keep_their_order(modes: list[Compression]) -> None:
+    raw = [noise(FRAME_BYTES // 4, seed=number) for number in range(len(modes))]
+    frames = (encoded(m, [r]).removesuffix(END) for m, r in zip(modes, raw, strict=True))
+
+    assert decoded(b"".join(frames) + END) == b"".join(raw)
 
 
 @given(data=st.data(), mode=st.sampled_from(["none", "normal"]))

@@ -1,5 +1,4 @@
 import struct
-from collections import deque
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from storage import ArchiveDamagedError
 from storage.header import Header, new_header
 from storage.objects import in_blocks
-from storage.segments import Opener, Sealer
+from storage.segments import Opener, Part, Sealer
 from tests.unit.storage.samples import noise
 
 SEGMENT = 100
@@ -26,21 +25,22 @@ def sealed(header: Header, raw: bytes) -> list[bytes]:
     return [bytes(part) for part in Sealer(header).parts([raw])]
 
 
-def in_segments(parts: Iterable[bytes]) -> Iterator[deque[bytes]]:
-    return (in_blocks(part, SEGMENT) for part in parts)
+def parts_of(opener: Opener, parts: Iterable[bytes]) -> Iterator[Part]:
+    return (opener.part(n, in_blocks(part, SEGMENT)) for n, part in enumerate(parts))
 
 
 def opened(header: Header, parts: list[bytes]) -> bytes:
-    return b"".join(bytes(segment) for segment in Opener(header).stream(in_segments(parts)))
+    opener = Opener(header)
+    return b"".join(opener.stream(parts_of(opener, parts)))
 
 
 def passed_on(header: Header, parts: list[bytes]) -> bytes:
     """What comes out before the damage shows."""
-    got = b""
+    got, opener = b"", Opener(header)
 
     def read() -> None:
         nonlocal got
-        for segment in Opener(header).stream(in_segments(parts)):
+        for segment in opener.stream(parts_of(opener, parts)):
             got += segment
 
     with pytest.raises(ArchiveDamagedError, match="sample"):
@@ -56,7 +56,7 @@ def test_any_stream_comes_back(chunks: list[bytes], segments: int) -> None:
 
     parts = [bytes(part) for part in sealer.parts([*chunks, b"" if b"".join(chunks) else b"x"])]
 
-    assert b"".join(bytes(segment) for segment in opener.stream(in_segments(parts))) == raw
+    assert b"".join(opener.stream(parts_of(opener, parts))) == raw
     assert all(len(part) == segments * SEGMENT for part in parts[:-1])
     assert sealer.size == opener.size == sum(map(len, parts))
     assert sealer.segments == opener.segments == -(-sealer.size // SEGMENT)
@@ -84,11 +84,23 @@ def test_it_is_what_the_document_says() -> None:
     assert cipher.decrypt(second, part[SEGMENT:], bound) == raw[SEGMENT - 16 :]
 
 
+@given(data=st.data())
+def test_parts_may_be_opened_in_any_order(data: st.DataObject) -> None:
+    header, raw = header_of(), noise(4 * PART)
+    opener, parts = Opener(header), sealed(header, raw)
+    numbers = data.draw(st.permutations(range(len(parts))))
+
+    parts_opened = {n: opener.part(n, in_blocks(parts[n], SEGMENT)) for n in numbers}
+
+    assert b"".join(opener.stream(parts_opened[n] for n in range(len(parts)))) == raw
+
+
 def test_no_part_is_asked_for_after_the_end() -> None:
     header = header_of()
+    opener = Opener(header)
     asked = iter([*sealed(header, noise(PART)), b"not this one"])
 
-    for _ in Opener(header).stream(in_segments(asked)):
+    for _ in opener.stream(parts_of(opener, asked)):
         pass
 
     assert list(asked) == [b"not this one"]

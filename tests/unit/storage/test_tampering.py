@@ -49,7 +49,7 @@ class Store:
 
     def restore(self, checkpoint_id: str) -> Iterator[bytes]:
         """What Podman would get."""
-        yield from self.archives.read(self.archives.manifest(checkpoint_id).archive)
+        yield from map(bytes, self.archives.read(self.archives.manifest(checkpoint_id).archive))
 
     def follow(self, checkpoint_id: str, prefix: str) -> Iterator[bytes]:
         """What Podman would get of a relay."""
@@ -57,7 +57,7 @@ class Store:
         def nobody() -> None:
             raise ArchiveDamagedError(prefix, "nobody writes what is missing")
 
-        return self.archives.follow(checkpoint_id, prefix, alive=nobody)
+        return map(bytes, self.archives.follow(checkpoint_id, prefix, alive=nobody))
 
 
 def drained(stream: Iterator[bytes]) -> tuple[bytes, bool]:

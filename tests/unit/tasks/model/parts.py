@@ -21,6 +21,7 @@ from storage import (
     CheckpointManifest,
     CheckpointNotFoundError,
 )
+from storage.objects import Blob
 from tasks.models import Outcome, State, StepState, Workflow
 from tasks.records import BELL, Change, Records
 from tests.unit.tasks.model.actors import answered, here, pause
@@ -150,7 +151,7 @@ class Store(ArchiveStore):
         alive: Callable[[], None],
         chain: Sequence[Archive] = (),
         progress: Callable[[int], None] | None = None,
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[Blob, None, None]:
         while True:
             try:
                 archive = self.manifest(checkpoint_id).archive
