@@ -17,6 +17,7 @@ import structlog
 from tasks.drains.driving import Driver
 from tasks.drains.models import PREFIX, Drain
 from tasks.errors import (
+    CancelledError,
     DeadlineError,
     HostOfflineError,
     LeaseLostError,
@@ -44,6 +45,7 @@ HOME_PATIENCE = timedelta(minutes=10)
 LOOK = timedelta(seconds=10)
 DEADLINE_LOOK = timedelta(seconds=2)
 HOME = frozenset({Unit.RESUME, Unit.FINISH})
+BACK = HOME | {Unit.DISCARD}
 log = structlog.get_logger()
 
 
@@ -122,6 +124,8 @@ def _waiting(
         return Fail(index=index, error=HostOfflineError(step.host)) if waited > patience else None
     if workflow.overdue(step.unit, moment):
         return Fail(index=index, error=DeadlineError())
+    if workflow.cancel_requested and step.unit not in BACK:  # a host asked for it
+        return Fail(index=index, error=CancelledError())
     return Ring() if waited >= lost_after else None
 
 
@@ -138,6 +142,9 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
         drive(context, rung)
         return
     workflow = context.records.get(rung)
+    if workflow.state is State.ENDED:
+        context.records.settle(rung)
+        return
     found = due(workflow, workflow.hosts, now(), lost_after=timedelta())
     if found is not None:
         _act(app, context, workflow, found)
@@ -146,7 +153,10 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
 def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -> None:
     """Look at every workflow that has not ended, and do what is due."""
     online = registry.online()
-    for workflow in context.records.live(known_only=True):
+    for workflow in context.records.unsettled(known_only=True):
+        if workflow.state is State.ENDED:
+            context.records.settle(workflow.id)
+            continue
         found = due(workflow, online, now())
         if found is None:
             continue
