@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from redis.exceptions import RedisError
 
 from tasks.drains.driving import Driver
 from tasks.drains.models import PREFIX, Drain
@@ -23,7 +24,6 @@ from tasks.errors import (
     LeaseLostError,
     SupersededError,
     TasksError,
-    UnreadableRecordError,
 )
 from tasks.models import Event, EventType, State, Step, StepError, StepState, Unit, Workflow, now
 from tasks.turns import keep_turn, take_turn
@@ -154,19 +154,25 @@ def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -
     """Look at every workflow that has not ended, and do what is due."""
     online = registry.online()
     for workflow in context.records.unsettled(known_only=True):
-        if workflow.state is State.ENDED:
-            context.records.settle(workflow.id)
-            continue
-        found = due(workflow, online, now())
-        if found is None:
-            continue
-        # It may have been done a moment ago, and a message still wait in a queue.
-        if take_turn(redis, _turn(workflow, found), LOST_AFTER):
-            log.info("driven on", workflow=workflow.id, due=type(found).__name__)
-            try:
-                _act(app, context, workflow, found)
-            except UnreadableRecordError as error:  # another one, that it has to know of
-                log.warning("not driven on", workflow=workflow.id, reason=str(error))
+        try:
+            _drive_on(app, context, redis, workflow, online)
+        except RedisError:
+            raise
+        except Exception as error:  # what hosts tell of one must not hold up the others
+            log.exception("not driven on", workflow=workflow.id, reason=str(error))
+
+
+def _drive_on(
+    app: Celery, context: Context, redis: Redis, workflow: Workflow, online: Collection[str]
+) -> None:
+    if workflow.state is State.ENDED:
+        context.records.settle(workflow.id)
+        return
+    found = due(workflow, online, now())
+    # It may have been done a moment ago, and a message still wait in a queue.
+    if found is not None and take_turn(redis, _turn(workflow, found), LOST_AFTER):
+        log.info("driven on", workflow=workflow.id, due=type(found).__name__)
+        _act(app, context, workflow, found)
 
 
 def reconcile_drains(context: Context, redis: Redis) -> None:

@@ -95,11 +95,12 @@ class Reader:
     ) -> Stored | None:
         record = load(Workflow, workflow_id, value)
         hosts = speakers(record)
-        if record.state is not State.ENDED and not said.keys() >= set(hosts):
+        if record.state is not State.ENDED and said.keys() != set(hosts):
             if len(self._speakers) >= REMEMBERED:
                 self._speakers.clear()
             self._speakers[workflow_id] = hosts
-            return None
+            if not said.keys() >= set(hosts):
+                return None
         statements = {
             host: load(Statement, f"{host} of {workflow_id}", text)
             for host, text in said.items()
