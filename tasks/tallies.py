@@ -1,8 +1,9 @@
 """What is counted of workflows and drains: how many, how long, how many bytes.
 
-The counts stand in one hash in Redis and are added to in the transaction that changes the record:
-each change is counted once, whoever makes it, however often a message comes, and a worker that
-starts again, or one more control worker, changes nothing about them.
+The counts stand in one hash in Redis and are added to in the transaction that changes the record,
+or that takes over into it what a host has stated: each change is counted once, whoever makes it,
+however often a message comes, and a worker that starts again, or one more control worker, changes
+nothing about them.
 """
 
 from __future__ import annotations
