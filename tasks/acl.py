@@ -20,15 +20,13 @@ _WORK = "+@read +@write +@connection +@transaction +@scripting +publish"
 _NOT = "-@dangerous -@admin -scan -randomkey -dbsize -function"
 _EVENTS = "&/*.celeryev/*"
 _RESULTS = "~celery-task-meta-* &celery-task-meta-*"
-_RECORDS = (
-    "~podferry:workflow:* ~podferry:workflows* ~podferry:workload:* ~podferry:events:* "
-    "~podferry:lines:* ~podferry:live ~podferry:placed ~podferry:tallies"
-)
+_LOGS = "~podferry:events:* ~podferry:lines:*"
 _TOLD = (
     "~podferry:workers ~podferry:inventories ~podferry:ran ~podferry:canaries ~podferry:rates "
     "~podferry:hosts"
 )
 _ONLY_READ = (
+    "%R~podferry:workflow:* %R~podferry:stated:* %R~podferry:workload:* %R~podferry:live "
     "%R~podferry:plan:* %R~podferry:payload:* %R~podferry:alive:* %R~podferry:evictions:* "
     "%R~podferry:cordons %R~podferry:labels %R~podferry:drains*"
 )
@@ -97,20 +95,22 @@ def _rules(user: RedisUser) -> str:
 def _host_rules(host: str, *, notices: bool) -> str:
     """A queue of its own; others' to send to. What says what is to be done it can only read.
 
+    Of workflows it writes what it states itself (tasks.statements), and lines of their logs.
+
     A selector, in brackets, is a right of its own: these commands on these keys.
     """
     own = (
         f"~host.{host} ~host.{host}:* ~podferry:alive:host.{host} ~podferry:evictions:{host} "
+        f"~podferry:stated:{host}:* "
         f"~podferry:notice:{host}:* ~_kombu.binding*"
     )
     selectors = [
         "(+lpush +llen %W~host.* %W~control)",
         "(+rpush %W~podferry:bell)",
-        "(+del +expire %W~podferry:payload:* %W~podferry:workload:* %W~podferry:plan:*)",
     ]
     if notices:
         selectors.append(
             "(+@read +@write -@dangerous ~podferry:drain:* ~podferry:drains* ~podferry:cordons)"
         )
-    keys = f"{own} {_RECORDS} {_TOLD} {_RESULTS} {_ONLY_READ}"
+    keys = f"{own} {_LOGS} {_TOLD} {_RESULTS} {_ONLY_READ}"
     return f"{keys} {_EVENTS} {_WORK} {_NOT} {' '.join(selectors)}"

@@ -82,6 +82,6 @@ def broker_errors(url: str) -> Iterator[None]:
         raise BrokerUnavailableError(safe_url(url), str(error) or type(error).__name__) from error
 
 
-def watch(pipe: Pipeline, key: str) -> None:
+def watch(pipe: Pipeline, *keys: str) -> None:
     """Have a transaction fail if somebody changes a key before it ends (compare-and-set)."""
-    pipe.watch(key)  # type: ignore[no-untyped-call] # the client library leaves it untyped
+    pipe.watch(*keys)  # type: ignore[no-untyped-call] # the client library leaves it untyped

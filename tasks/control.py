@@ -36,13 +36,14 @@ def cancel(records: Records, workflow_id: str) -> Workflow:
 def call_off(records: Records, workflow_id: str) -> bool:
     """Cancel what has no permit to run a copy yet; whether there was none.
 
-    From then on it gets none.
+    From then on it gets none. Also a host asks for this: a control worker does what follows.
     """
 
     def change(workflow: Workflow) -> Workflow:
         if workflow.permit is not None:
             raise InvalidRequestError(f"workflow {workflow_id} may run on {workflow.permit}")
-        return _cancelled(workflow)
+        _require_live(workflow)
+        return workflow.model_copy(update={"cancel_requested": True})
 
     try:
         records.update(workflow_id, change, ring=True)
@@ -51,9 +52,13 @@ def call_off(records: Records, workflow_id: str) -> bool:
     return True
 
 
-def _cancelled(workflow: Workflow) -> Workflow:
+def _require_live(workflow: Workflow) -> None:
     if workflow.state is State.ENDED:
         raise InvalidRequestError(f"workflow {workflow.id} has ended: {workflow.outcome}")
+
+
+def _cancelled(workflow: Workflow) -> Workflow:
+    _require_live(workflow)
     if workflow.state is State.QUEUED:
         return end(workflow, Outcome.CANCELLED, str(CancelledError()))
     index, step = _current(workflow)

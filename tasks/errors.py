@@ -285,6 +285,22 @@ class ScheduleNotFoundError(TasksError):
         return f"no schedule {self.name!r}; see: podferry schedule ls"
 
 
+class ForeignChangeError(TasksError):
+    """A host was to change of a workflow what is not for it to change."""
+
+    def __init__(self, host: str, workflow_id: str, names: tuple[str, ...]) -> None:
+        super().__init__(host, workflow_id, names)
+        self.host = host
+        self.workflow_id = workflow_id
+        self.names = names
+
+    def __str__(self) -> str:
+        return (
+            f"host {self.host!r} may not change {', '.join(self.names)} of workflow "
+            f"{self.workflow_id}: a control worker has to"
+        )
+
+
 class SupersededError(TasksError):
     """The record has moved on: this message or this worker is late and must do nothing more."""
 

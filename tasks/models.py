@@ -274,6 +274,7 @@ class Workflow(Model):
     archives: tuple[str, ...] = ()  # where the checkpoint's archives are written, in their order
     parents: tuple[str, ...] = ()  # checkpoints that the new ones cannot be read without
     epoch: int = 0
+    fence: int = 0  # how often the record was written anew: what hosts state counts for one of them
     steps: tuple[Step, ...] = ()
     state: State = State.QUEUED
     cancel_requested: bool = False

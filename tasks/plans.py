@@ -101,6 +101,15 @@ def end(workflow: Workflow, outcome: Outcome, reason: str = "", command: str = "
     )
 
 
+def completed(workflow: Workflow) -> Workflow:
+    """The workflow, over if the last step of its plan is done."""
+    last = workflow.steps[-1] if workflow.steps else None
+    if last is None or last.state is not StepState.DONE or workflow.state is State.ENDED:
+        return workflow
+    over = end(workflow, outcome_of(workflow), why(workflow))
+    return over.model_copy(update={"ended": last.ended})
+
+
 def outcome_of(workflow: Workflow) -> Outcome:
     """How a workflow ended whose last planned step is done."""
     last = workflow.steps[-1]

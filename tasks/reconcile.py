@@ -13,16 +13,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from redis.exceptions import RedisError
 
 from tasks.drains.driving import Driver
 from tasks.drains.models import PREFIX, Drain
 from tasks.errors import (
+    CancelledError,
     DeadlineError,
     HostOfflineError,
     LeaseLostError,
     SupersededError,
     TasksError,
-    UnreadableRecordError,
 )
 from tasks.models import Event, EventType, State, Step, StepError, StepState, Unit, Workflow, now
 from tasks.turns import keep_turn, take_turn
@@ -44,6 +45,7 @@ HOME_PATIENCE = timedelta(minutes=10)
 LOOK = timedelta(seconds=10)
 DEADLINE_LOOK = timedelta(seconds=2)
 HOME = frozenset({Unit.RESUME, Unit.FINISH})
+BACK = HOME | {Unit.DISCARD}
 log = structlog.get_logger()
 
 
@@ -122,6 +124,8 @@ def _waiting(
         return Fail(index=index, error=HostOfflineError(step.host)) if waited > patience else None
     if workflow.overdue(step.unit, moment):
         return Fail(index=index, error=DeadlineError())
+    if workflow.cancel_requested and step.unit not in BACK:  # a host asked for it
+        return Fail(index=index, error=CancelledError())
     return Ring() if waited >= lost_after else None
 
 
@@ -138,6 +142,9 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
         drive(context, rung)
         return
     workflow = context.records.get(rung)
+    if workflow.state is State.ENDED:
+        context.records.settle(rung)
+        return
     found = due(workflow, workflow.hosts, now(), lost_after=timedelta())
     if found is not None:
         _act(app, context, workflow, found)
@@ -146,17 +153,26 @@ def answer(app: Celery, context: Context, *, wait_seconds: int) -> None:
 def reconcile(app: Celery, context: Context, registry: Registry, redis: Redis) -> None:
     """Look at every workflow that has not ended, and do what is due."""
     online = registry.online()
-    for workflow in context.records.live(known_only=True):
-        found = due(workflow, online, now())
-        if found is None:
-            continue
-        # It may have been done a moment ago, and a message still wait in a queue.
-        if take_turn(redis, _turn(workflow, found), LOST_AFTER):
-            log.info("driven on", workflow=workflow.id, due=type(found).__name__)
-            try:
-                _act(app, context, workflow, found)
-            except UnreadableRecordError as error:  # another one, that it has to know of
-                log.warning("not driven on", workflow=workflow.id, reason=str(error))
+    for workflow in context.records.unsettled(known_only=True):
+        try:
+            _drive_on(app, context, redis, workflow, online)
+        except RedisError:
+            raise
+        except Exception as error:  # what hosts tell of one must not hold up the others
+            log.exception("not driven on", workflow=workflow.id, reason=str(error))
+
+
+def _drive_on(
+    app: Celery, context: Context, redis: Redis, workflow: Workflow, online: Collection[str]
+) -> None:
+    if workflow.state is State.ENDED:
+        context.records.settle(workflow.id)
+        return
+    found = due(workflow, online, now())
+    # It may have been done a moment ago, and a message still wait in a queue.
+    if found is not None and take_turn(redis, _turn(workflow, found), LOST_AFTER):
+        log.info("driven on", workflow=workflow.id, due=type(found).__name__)
+        _act(app, context, workflow, found)
 
 
 def reconcile_drains(context: Context, redis: Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -11,11 +12,14 @@ from redis.exceptions import WatchError
 
 from tasks import tallies
 from tasks.broker import watch
-from tasks.errors import WorkflowNotFoundError, WorkloadBusyError
+from tasks.errors import ForeignChangeError, WorkflowNotFoundError, WorkloadBusyError
 from tasks.evictions import Evictions
 from tasks.lists import RECENT, cut, enter, host_list, lists_of, workload_list
 from tasks.models import Event, Outcome, State, Workflow
-from tasks.stored import load, load_known
+from tasks.statements import Statement, composed, differing, speakers
+from tasks.stating import Reader, Stored, record_key, statement_key
+from tasks.stored import load_known
+from tasks.told import REPORTS
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -35,13 +39,15 @@ PLACED = "podferry:placed"
 UNDONE = frozenset({Outcome.FAILED, Outcome.CANCELLED})
 
 Change = Callable[[Workflow], Workflow]
+_logger = logging.getLogger(__name__)  # structlog would slow every command down
 
 
 class Records:
     """The workflows of one installation.
 
-    Keys: ``podferry:workflow:ID`` (the record), ``podferry:workload:NAME`` (id of the live
-    workflow of a container), ``podferry:live`` (ids of those that have not ended),
+    Keys: ``podferry:workflow:ID`` (the record), ``podferry:stated:HOST:ID`` (what a host states
+    about it, until that is in the record: see tasks.statements), ``podferry:workload:NAME`` (id of
+    the live workflow of a container), ``podferry:live`` (ids of those that have not ended),
     ``podferry:bell`` (ids that a control worker is to look at now), ``podferry:workflows`` (ids by
     time), ``podferry:workflows:workload:NAME`` and ``podferry:workflows:host:NAME`` (those that
     concern a container, a group or a host), ``podferry:placed`` (how often a workflow was given a
@@ -51,11 +57,18 @@ class Records:
 
     A record and its log expire when the workflow has been over for as long as ``keep``; whoever
     ends one has to know that time. The lists by time are cut whenever a workflow of theirs ends.
+
+    With ``host``, every change becomes that host's statement, and nothing else is written. A
+    workflow that it ends is over for every reader; control workers and clients let go of it.
     """
 
-    def __init__(self, redis: Redis, *, keep: timedelta = KEEP_RECORDS) -> None:
+    def __init__(
+        self, redis: Redis, *, keep: timedelta = KEEP_RECORDS, host: str | None = None
+    ) -> None:
         self._redis = redis
         self._keep = keep
+        self._host = host
+        self._reader = Reader()
 
     @property
     def evictions(self) -> Evictions:
@@ -69,13 +82,14 @@ class Records:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                watch(pipe, _key(workflow.id))
-                if pipe.exists(_key(workflow.id)):
+                watch(pipe, record_key(workflow.id))
+                if pipe.exists(record_key(workflow.id)):
                     return
-                _require_free(workflow, _holders(pipe, workflow))
+                if not self._free(workflow, _holders(pipe, workflow)):
+                    continue
                 pipe.multi()
                 pipe.mset(dict.fromkeys(_lock_keys(workflow), workflow.id))
-                pipe.set(_key(workflow.id), workflow.model_dump_json())
+                pipe.set(record_key(workflow.id), workflow.model_dump_json())
                 pipe.sadd(LIVE, workflow.id)
                 pipe.rpush(BELL, workflow.id)
                 enter(pipe, workflow, lists_of(workflow))
@@ -91,11 +105,11 @@ class Records:
 
     def known(self, workflow_id: str) -> bool:
         """Whether there is a record of this id."""
-        return bool(self._redis.exists(_key(workflow_id)))
+        return bool(self._redis.exists(record_key(workflow_id)))
 
     def get(self, workflow_id: str) -> Workflow:
         """Read one record. Raises WorkflowNotFoundError, UnreadableRecordError."""
-        return _parse(workflow_id, cast("bytes | None", self._redis.get(_key(workflow_id))))
+        return self._stored(workflow_id).workflow
 
     def payload(self, workflow_id: str) -> bytes:
         """What came with the request. Raises WorkflowNotFoundError."""
@@ -117,9 +131,9 @@ class Records:
         """
         with self._redis.pipeline() as pipe:
             while True:
-                watch(pipe, _key(workflow_id))
+                stored = self._stored(workflow_id, watching=pipe)
                 placed = pipe.get(PLACED) if placing else None
-                old = _parse(workflow_id, cast("bytes | None", pipe.get(_key(workflow_id))))
+                old = stored.workflow
                 new = change(old)
                 if new == old:
                     return old
@@ -127,35 +141,39 @@ class Records:
                     watch(pipe, PLACED)
                     if pipe.get(PLACED) != placed:
                         continue
-                ended, ends = old.state is State.ENDED, new.state is State.ENDED
-                # one that goes on has its containers: nobody else can take them
-                holders = _holders(pipe, new) if ended or ends else {}
-                if ended and not ends:
-                    _require_free(new, holders)
-                held = [key for key, holder in holders.items() if holder == new.id]
-                pipe.multi()
-                needed = new.options.heal or new.outcome is Outcome.STOPPED
-                keep = max(self._keep, KEEP_HEALED) if needed else self._keep
-                pipe.set(_key(new.id), new.model_dump_json(), ex=keep if ends else None)
-                if ended and not ends:
-                    pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
-                if ends != ended:
-                    (pipe.srem if ends else pipe.sadd)(LIVE, new.id)
+                if self._host is not None:
+                    self._state(pipe, self._host, stored, new)
+                elif stored.unsettled:
+                    self.settle(workflow_id)
+                    continue
+                else:
+                    new = new.model_copy(update={"fence": stored.record.fence + 1})
+                    if not self._replace(pipe, stored, new):
+                        continue
                 if ring:
                     pipe.rpush(BELL, new.id)
-                enter(pipe, new, lists_of(new) - lists_of(old))
-                if new.target != old.target:
-                    pipe.incr(PLACED)
-                tallies.add(pipe, tallies.of_workflow(old, new))
-                if ends:
-                    self._let_go(pipe, new, held)
-                    if new.drain:
-                        pipe.rpush(BELL, new.drain)
                 try:
                     pipe.execute()
                 except WatchError:
                     continue
                 return new
+
+    def settle(self, workflow_id: str) -> None:
+        """Put into the record that a host has ended a workflow, and let go of what it had.
+
+        Readers see no difference. Raises WorkflowNotFoundError, UnreadableRecordError.
+        """
+        with self._redis.pipeline() as pipe:
+            while True:
+                stored = self._stored(workflow_id, watching=pipe)
+                if not stored.unsettled:
+                    return
+                self._replace(pipe, stored, stored.workflow)
+                try:
+                    pipe.execute()
+                except WatchError:
+                    continue
+                return
 
     def rung(self, *, wait_seconds: int) -> str | None:
         """The next workflow that a control worker was rung for; None when the wait is over."""
@@ -166,8 +184,11 @@ class Records:
         """The unfinished workflows that have these containers, by container."""
         keys = [f"{WORKLOAD}{container}" for container in containers]
         values = cast("list[bytes | None]", self._redis.mget(keys) if keys else [])
-        held = zip(containers, values, strict=True)
-        return {name: value.decode() for name, value in held if value is not None}
+        pairs = zip(containers, values, strict=True)
+        held = {name: value.decode() for name, value in pairs if value is not None}
+        found = self.some(sorted(set(held.values())), known_only=True)
+        over = {workflow.id for workflow in found if workflow.state is State.ENDED}
+        return {name: holder for name, holder in held.items() if holder not in over}
 
     def recent(
         self,
@@ -198,9 +219,13 @@ class Records:
         Raises UnreadableRecordError, for nobody knows what such a one needs; with ``known_only`` it
         is left out.
         """
-        ids = cast("set[bytes]", self._redis.smembers(LIVE))
-        found = self.some(sorted(i.decode() for i in ids), known_only=known_only)
+        found = self.unsettled(known_only=known_only)
         return [workflow for workflow in found if workflow.state is not State.ENDED]
+
+    def unsettled(self, *, known_only: bool = False) -> list[Workflow]:
+        """As ``live``, with those that a host has ended and nobody has settled."""
+        ids = cast("set[bytes]", self._redis.smembers(LIVE))
+        return self.some(sorted(i.decode() for i in ids), known_only=known_only)
 
     def log(self, workflow_id: str, event: Event) -> None:
         """Append to a workflow's log."""
@@ -241,11 +266,101 @@ class Records:
 
         Raises UnreadableRecordError; with ``known_only`` what cannot be read is left out.
         """
-        values = cast("list[bytes | None]", self._redis.mget([_key(i) for i in ids]) if ids else [])
-        found = [(i, value) for i, value in zip(ids, values, strict=True) if value is not None]
-        if known_only:
-            return load_known(Workflow, found)
-        return [load(Workflow, workflow_id, value) for workflow_id, value in found]
+        read = self._reader.read(self._redis, ids)
+        found = []
+        for one in (read[i] for i in ids if i in read):
+            if isinstance(one, Stored):
+                found.append(one.workflow)
+            elif known_only:
+                _logger.warning("left alone: %s", one)
+            else:
+                raise one
+        return found
+
+    def _stored(self, workflow_id: str, *, watching: Pipeline | None = None) -> Stored:
+        redis = self._redis if watching is None else watching
+        found = self._reader.read(redis, [workflow_id], watching=watching).get(workflow_id)
+        if found is None:
+            raise WorkflowNotFoundError(workflow_id)
+        if isinstance(found, Stored):
+            return found
+        raise found
+
+    def _state(self, pipe: Pipeline, host: str, stored: Stored, new: Workflow) -> None:
+        """Queue what makes this host's statement say what is new. Raises ForeignChangeError."""
+        record, old = stored.record, stored.workflow
+        mine = stored.said.get(host)
+        if mine is None or mine.fence != record.fence:
+            mine = Statement(version=1, fence=record.fence)
+        mine = mine.amended(host, old, new)
+        made, _ = composed(record, {**stored.said, host: mine})
+        if made != new:
+            raise ForeignChangeError(host, record.id, differing(made, new))
+        pipe.multi()
+        pipe.set(statement_key(host, record.id), mine.to_json())
+        if new.state is State.ENDED:
+            pipe.rpush(BELL, record.id)
+
+    def _replace(self, pipe: Pipeline, stored: Stored, new: Workflow) -> bool:
+        """Queue what writes a record anew, with all that was stated and all that follows.
+
+        False if that has to wait for another look. Raises WorkloadBusyError.
+        """
+        record, old = stored.record, stored.workflow
+        ended, ends = record.state is State.ENDED, new.state is State.ENDED
+        # one that goes on has its containers: nobody else can take them
+        holders = _holders(pipe, new) if ended or ends else {}
+        if ended and not ends and not self._free(new, holders):
+            return False
+        strangers = self._strangers(pipe, record) if ends and not ended else []
+        pipe.multi()
+        needed = new.options.heal or new.outcome is Outcome.STOPPED
+        keep = max(self._keep, KEEP_HEALED) if needed else self._keep
+        pipe.set(record_key(new.id), new.model_dump_json(), ex=keep if ends else None)
+        taken = [statement_key(host, new.id) for host in (*stored.said, *strangers)]
+        if taken:
+            pipe.delete(*taken)
+        if ended and not ends:
+            pipe.mset(dict.fromkeys(_lock_keys(new), new.id))
+        if ends != ended:
+            (pipe.srem if ends else pipe.sadd)(LIVE, new.id)
+        enter(pipe, new, lists_of(new) - lists_of(old))
+        if new.target != record.target:
+            pipe.incr(PLACED)
+        tallies.add(pipe, tallies.of_workflow(record, old))
+        tallies.add(pipe, tallies.of_workflow(old, new))
+        if ends:
+            self._let_go(pipe, new, [key for key, holder in holders.items() if holder == new.id])
+            if new.drain:
+                pipe.rpush(BELL, new.drain)
+        return True
+
+    def _free(self, workflow: Workflow, holders: Mapping[str, str]) -> bool:
+        """Whether nobody has its containers; False if who had one was let go of just now.
+
+        Raises WorkloadBusyError.
+        """
+        for container, holder in zip(workflow.containers, holders.values(), strict=True):
+            if holder in {"", workflow.id}:
+                continue
+            found = self._reader.read(self._redis, [holder]).get(holder)
+            if not isinstance(found, Stored) or not found.unsettled:
+                raise WorkloadBusyError(container, holder)
+            self.settle(holder)
+            return False
+        return True
+
+    def _strangers(self, pipe: Pipeline, record: Workflow) -> list[str]:
+        """The hosts that state something about a workflow in which they have no part."""
+        known = cast("list[bytes]", pipe.hkeys(REPORTS))
+        others = {host.decode() for host in known}.difference(speakers(record))
+        keys = {host: statement_key(host, record.id) for host in sorted(others)}
+        if not keys or not pipe.exists(*keys.values()):
+            return []
+        found = [host for host, key in keys.items() if pipe.exists(key)]
+        for host in found:
+            self._reader.tell(record, host, "it has no part in it")
+        return found
 
     def _let_go(self, pipe: Pipeline, ended: Workflow, held: Sequence[str]) -> None:
         """Free the containers of a workflow that ends; let expire what is kept of it."""
@@ -269,25 +384,9 @@ def _holders(pipe: Pipeline, workflow: Workflow) -> dict[str, str]:
     return {key: (value or b"").decode() for key, value in zip(keys, found, strict=True)}
 
 
-def _require_free(workflow: Workflow, holders: Mapping[str, str]) -> None:
-    for container, holder in zip(workflow.containers, holders.values(), strict=True):
-        if holder not in {"", workflow.id}:
-            raise WorkloadBusyError(container, holder)
-
-
-def _key(workflow_id: str) -> str:
-    return f"podferry:workflow:{workflow_id}"
-
-
 def _payload_key(workflow_id: str) -> str:
     return f"podferry:payload:{workflow_id}"
 
 
 def _lock_keys(workflow: Workflow) -> list[str]:
     return [f"{WORKLOAD}{container}" for container in workflow.containers]
-
-
-def _parse(workflow_id: str, value: bytes | None) -> Workflow:
-    if value is None:
-        raise WorkflowNotFoundError(workflow_id)
-    return load(Workflow, workflow_id, value)

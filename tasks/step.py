@@ -42,7 +42,7 @@ from tasks.models import (
     now,
 )
 from tasks.models import Step as StepRecord
-from tasks.plans import arrives, end, made_cold, outcome_of, why
+from tasks.plans import arrives, completed, made_cold
 
 LOOK_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
@@ -212,10 +212,7 @@ class Step:
                     "lease_until": None,
                 }
             )
-            done = workflow.with_step(self._index, held)
-            if self._index < len(done.steps) - 1:
-                return done
-            return end(done, outcome_of(done), why(done))
+            return completed(workflow.with_step(self._index, held))
 
         self.workflow = self.context.records.update(self.workflow.id, change)
         self.event(EventType.DONE)

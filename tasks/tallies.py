@@ -1,8 +1,9 @@
 """What is counted of workflows and drains: how many, how long, how many bytes.
 
-The counts stand in one hash in Redis and are added to in the transaction that changes the record:
-each change is counted once, whoever makes it, however often a message comes, and a worker that
-starts again, or one more control worker, changes nothing about them.
+The counts stand in one hash in Redis and are added to in the transaction that changes the record,
+or that takes over into it what a host has stated: each change is counted once, whoever makes it,
+however often a message comes, and a worker that starts again, or one more control worker, changes
+nothing about them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY = "podferry:tallies"
 AWAY, BACK = "away", "back"
+MOST_BYTES = 1 << 60  # more than this nothing has
 LEASE_LOST = "LeaseLostError"
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, inf)
 
@@ -127,10 +129,11 @@ def _of_step(step: Step) -> Iterator[Count]:
     if step.seconds is not None:
         yield Count(tally=STEPS, labels=(step.unit, step.state), amount=step.seconds)
     moved = step.result.get("bytes")
-    if isinstance(moved, int) and moved:
+    if isinstance(moved, int) and 0 < moved < MOST_BYTES:  # a host tells it
         yield Count(tally=BYTES, labels=(step.unit, step.host), amount=moved)
     if step.error is not None:
-        yield Count(tally=FAILURES, labels=(step.unit, step.host, step.error.type))
+        error = step.error.type if step.error.type.isidentifier() else ""
+        yield Count(tally=FAILURES, labels=(step.unit, step.host, error))
         if step.error.type == LEASE_LOST:
             yield Count(tally=LEASES, labels=(step.host,))
 

@@ -12,7 +12,7 @@ import structlog
 from celery import chain, signature
 
 from tasks.control import leave_behind
-from tasks.errors import InvalidRequestError, LeaseLostError, SupersededError
+from tasks.errors import CancelledError, InvalidRequestError, LeaseLostError, SupersededError
 from tasks.ladder import End, Next, after_failure, may_go_elsewhere, move_command
 from tasks.models import (
     Event,
@@ -74,12 +74,16 @@ def begin(context: Context, workflow_id: str) -> Workflow | None:
     def change(workflow: Workflow) -> Workflow:
         if workflow.steps or workflow.state is not State.QUEUED:
             raise SupersededError(workflow_id, 0, "it has started already")
+        if workflow.cancel_requested:
+            return end(workflow, Outcome.CANCELLED, str(CancelledError()))
         return planned(workflow, first_plan(workflow))
 
     try:
         if context.records.get(workflow_id).options.anywhere and context.registry is not None:
             return _begin_somewhere(context, context.registry, workflow_id)
-        return context.records.update(workflow_id, change)
+        workflow = context.records.update(workflow_id, change)
+        announce_end(context, workflow)
+        return workflow if workflow.steps else None
     except SupersededError as error:
         log.info("start refused", workflow=workflow_id, reason=str(error))
         return None

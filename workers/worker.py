@@ -77,7 +77,7 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
     archives = settings.archives()
     archives.check()
     context = Context(
-        records=Records(redis, keep=settings.keep_records),
+        records=_records(redis, settings, control),
         archives=archives,
         runtime=engine(settings.socket) if settings.host else None,
         registry=Registry(redis),
@@ -93,7 +93,7 @@ def run_worker(settings: Settings, *, control: bool, engine: Engine = PodmanRunt
     )
     own = host_queue(settings.host) if settings.host else CONTROL_QUEUE
     app = make_app(settings.redis_url, context, own)
-    evict_first(settings, engine)
+    evict_first(settings, engine, control=control)
     return _serve(app, settings, control, _background(app, context, settings, control, engine))
 
 
@@ -124,17 +124,23 @@ def _queues(settings: Settings, control: bool) -> list[str]:
     return [*queues, CONTROL_QUEUE] if control else queues
 
 
-def evict_first(settings: Settings, engine: Engine = PodmanRuntime) -> None:
+def _records(redis: Redis, settings: Settings, control: bool) -> Records:
+    """The workflows: a host's worker states what it does, one that is control's besides writes."""
+    host = None if control else settings.host
+    return Records(redis, keep=settings.keep_records, host=host)
+
+
+def evict_first(settings: Settings, engine: Engine, *, control: bool) -> None:
     """Before the worker takes work: what must not stay or run here goes, if the engine answers."""
     if settings.host is not None:
         try:
-            _evictor(settings, settings.host, engine).look()
+            _evictor(settings, settings.host, engine, control).look()
         except EngineUnavailableError as error:
             log.warning("nothing is evicted before the engine answers", reason=str(error))
 
 
-def _evictor(settings: Settings, host: str, engine: Engine) -> Evictor:
-    records = Records(connect(settings.redis_url), keep=settings.keep_records)
+def _evictor(settings: Settings, host: str, engine: Engine, control: bool) -> Evictor:
+    records = _records(connect(settings.redis_url), settings, control)
     return Evictor(records, host, engine(settings.socket))
 
 
@@ -217,7 +223,7 @@ def _heartbeat(registry: Registry, settings: Settings, control: bool, engine: En
     info = _info(settings, control)
     if settings.host is None:
         return Heartbeat(registry, info, None)
-    evict = _evictor(settings, settings.host, engine).look
+    evict = _evictor(settings, settings.host, engine, control).look
     return Heartbeat(registry, info, engine(settings.socket), evict=evict, labels=settings.labels)
 
 

@@ -136,7 +136,7 @@ def test_the_timeline_is_as_wide_as_the_terminal(hub: Hub, monkeypatch: pytest.M
 
 def test_a_status_is_a_whole_record_with_its_events(hub: Hub) -> None:
     workflow, events = went_cold()
-    hub.put(workflow, events)
+    workflow = hub.put(workflow, events)
     found = hub.json("status", workflow.id)
     assert [Event.model_validate(event) for event in found.pop("events")] == events
     assert Workflow.model_validate(found) == workflow
@@ -187,7 +187,7 @@ def test_watching_an_ended_workflow_tells_its_history_and_how_it_ended(hub: Hub)
     [turn] = events
     began = Event(time=turn.time - timedelta(seconds=2), type=EventType.STARTED, unit=Unit.RESTORE)
     failed = Event(type=EventType.FAILED, unit=Unit.RESTORE, host="b", message="no CRIU")
-    hub.put(workflow, [began.model_copy(update={"host": "b"}), failed, turn])
+    workflow = hub.put(workflow, [began.model_copy(update={"host": "b"}), failed, turn])
     done = hub.run("watch", workflow.id)
     assert done.returncode == 3
     assert done.stderr.splitlines() == [

@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +24,10 @@ from podferry import Kind, Outcome, Workflow
 from podferry.client import Client
 from tasks.acl import RedisUser, Role
 from tasks.errors import BrokerUnavailableError
-from tasks.models import now
+from tasks.models import StepState, new_workflow, now
+from tasks.plans import first_plan, planned
 from tasks.queues import FALL_BACK, host_queue, unit_task
+from tasks.records import Records
 from tasks.signing import HEADER, Link, Signer, new_key_pair, write_new
 from tests.fleet import WAIT_SECONDS, eventually
 from tests.many.installation import Installation, installation, login
@@ -35,6 +38,9 @@ pytestmark = pytest.mark.integration
 OWN_QUEUE = host_queue("b")
 ALIEN_QUEUE = host_queue("a")
 HOST_B = RedisUser(role=Role.HOST, host="b", password=SecretStr("host.b-password"))
+ADMIN = RedisUser(role=Role.ADMIN, password=SecretStr("admin-password"))
+CLIENT = RedisUser(role=Role.CLIENT, password=SecretStr("client-password"))
+FINISH = 6  # the step of a move that removes what is on its source
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +147,20 @@ def arguments(workflow: Workflow, step: int) -> dict[str, object]:
         ("HGETALL", f"{ALIEN_QUEUE}:unacked"),
         ("LRANGE", "control", "0", "-1"),
         ("HGETALL", "control:unacked"),
+        ("SET", "podferry:workflow:up-1", "{}"),
+        ("DEL", "podferry:workflow:up-1"),
+        ("EXPIRE", "podferry:workflow:up-1", "1"),
+        ("SET", "podferry:stated:a:up-1", "{}"),
+        ("RENAME", "podferry:stated:b:up-1", "podferry:stated:a:up-1"),
+        ("DEL", "podferry:stated:a:up-1"),
+        ("SET", "podferry:workload:web", "up-1"),
+        ("DEL", "podferry:workload:web"),
+        ("SREM", "podferry:live", "up-1"),
+        ("ZREM", "podferry:workflows", "up-1"),
+        ("INCR", "podferry:placed"),
+        ("HINCRBY", "podferry:tallies", "podferry_workflows_total", "1"),
         ("SET", "podferry:payload:up-1", "{}"),
+        ("DEL", "podferry:payload:up-1"),
         ("SET", "podferry:plan:up-1", "{}"),
         ("SET", "podferry:alive:host.a", "1"),
         ("HSET", "podferry:cordons", "a", "{}"),
@@ -166,10 +185,10 @@ def test_redis_refuses_and_notes_what_is_another_one_s(
 ) -> None:
     with pytest.raises(NoPermissionError):
         intruder.execute_command(*words)  # type: ignore[no-untyped-call]
-    admin = RedisUser(role=Role.ADMIN, password=SecretStr("admin-password"))
-    with closing(connected(made, admin)) as redis:
+    with closing(connected(made, ADMIN)) as redis:
         noted = cast("list[dict[str, Any]]", redis.acl_log())
-    assert any(line["username"] == "host.b" for line in noted)
+    objects = {line["object"] for line in noted if line["username"] == "host.b"}
+    assert any(found in words or words[0].lower() in found for found in objects), objects
 
 
 def test_a_task_that_nobody_signed_does_not_run_on_another_host(
@@ -274,15 +293,101 @@ def test_a_step_that_was_begun_is_not_begun_again_though_its_record_says_so(
     workflow, header = caught
     step = len(workflow.steps) - 1
     key = f"podferry:workflow:{workflow.id}"
-    now_stored = cast("bytes", intruder.get(key))
-    old = json.loads(now_stored)
+    old = json.loads(cast("bytes", intruder.get(key)))
     old |= {"state": "running", "outcome": None, "ended": None}
     old["steps"][step] |= {"state": "pending", "owner": "", "ended": None, "result": {}}
-    intruder.set(key, json.dumps(old))
+    with closing(connected(made, ADMIN)) as redis:  # Redis itself was put back, say
+        redis.set(key, json.dumps(old))
     name, about = unit_task(workflow.steps[step].unit), arguments(workflow, step)
     intruder.lpush(ALIEN_QUEUE, message(name, about, ALIEN_QUEUE, header=header))
     refused(made, "a", workflow.id, "begun the step before")
     assert [host for host, _ in made.hosts.places("other")] == ["b"]
+
+
+@pytest.fixture
+def records(made: Installation) -> Iterator[Records]:
+    """The workflows, as a client changes them."""
+    with closing(connected(made, CLIENT)) as redis:
+        yield Records(redis)
+
+
+def waiting(made: Installation, records: Records, name: str, target: str) -> Workflow:
+    """A move from a that has a plan, which nobody begins before it is let go."""
+    made.hosts.run("a", name)
+    located(made, name)
+    checkpoint_id = f"{name}/20260101T000000Z-000000"
+    asked = new_workflow(Kind.MIGRATE, name, source="a", target=target, checkpoint_id=checkpoint_id)
+    later = now() + timedelta(hours=1)
+    planned_one = planned(asked, first_plan(asked)).model_copy(update={"not_before": later})
+    records.create(planned_one)
+    return planned_one
+
+
+def let_go(made: Installation, records: Records, workflow: Workflow) -> None:
+    """Let it begin; it goes where it was to go, whatever was written."""
+    records.update(workflow.id, lambda w: w.model_copy(update={"not_before": now()}), ring=True)
+    ended = finished(made, workflow)
+    assert ended.target == workflow.target
+    assert [host for host, _ in made.hosts.places(workflow.workload)] == [workflow.target]
+    assert [s.host for s in ended.steps] == [s.host for s in workflow.steps]
+
+
+def stated(workflow: Workflow, **fields: object) -> str:
+    """What b would state: that the copy runs, and its source may be removed."""
+    done = workflow.steps[FINISH].model_copy(update={"state": StepState.DONE})
+    steps = {FINISH: done.model_dump(mode="json")}
+    return json.dumps({"version": 1, "fence": workflow.fence, "steps": steps, **fields})
+
+
+def test_what_is_stated_of_a_workflow_of_others_is_not_heard(
+    made: Installation, intruder: Redis, records: Records
+) -> None:
+    workflow = waiting(made, records, "of-others", "c")
+    key = f"podferry:stated:b:{workflow.id}"
+    intruder.set(key, stated(workflow, target="b", permit="b", touched="b", source_stopped=True))
+    assert made.client.status(workflow.id) == workflow
+    let_go(made, records, workflow)
+    refused(made, "control-0", workflow.id, "b: it has no part in it")
+    eventually(lambda: not intruder.exists(key), "what b has stated is kept")
+
+
+@pytest.mark.parametrize(
+    ("name", "forged"),
+    [
+        ("step", {}),
+        ("target", {"steps": {}, "target": "c"}),
+        ("archives", {"steps": {}, "archives": ["checkpoints/another/1"]}),
+        ("source_stopped", {"steps": {}, "source_stopped": True}),
+        ("permit", {"steps": {}, "permit": "c"}),
+        ("outcome", {"steps": {}, "state": "ended", "outcome": "moved"}),
+    ],
+)
+def test_a_host_states_nothing_but_its_own(
+    made: Installation, intruder: Redis, records: Records, name: str, forged: dict[str, object]
+) -> None:
+    workflow = waiting(made, records, f"forged-{name}".replace("_", "-"), "b")
+    intruder.set(f"podferry:stated:b:{workflow.id}", stated(workflow, **forged))
+    assert made.client.status(workflow.id) == workflow
+    refused(made, "control-0", workflow.id, f"b: it may not state {name}")
+    let_go(made, records, workflow)
+
+
+def test_what_is_stated_past_its_fence_is_not_heard(
+    made: Installation, intruder: Redis, records: Records
+) -> None:
+    workflow = waiting(made, records, "past", "b")
+    restore = workflow.steps[FINISH - 1].model_copy(update={"state": StepState.DONE})
+    late = stated(workflow, steps={FINISH - 1: restore.model_dump(mode="json")}, permit="b")
+    moved_on = records.update(
+        workflow.id, lambda w: w.model_copy(update={"not_before": now() + timedelta(hours=2)})
+    )
+    intruder.set(f"podferry:stated:b:{workflow.id}", late)
+    assert made.client.status(workflow.id) == moved_on
+    refused(made, "control-0", workflow.id, "b: it is past its fence")
+    let_go(made, records, workflow)
+    ended = made.client.status(workflow.id)
+    intruder.set(f"podferry:stated:b:{workflow.id}", late)
+    assert made.client.status(workflow.id) == ended
 
 
 def test_control_takes_no_next_rung_that_nobody_signed(

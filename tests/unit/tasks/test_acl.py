@@ -32,3 +32,13 @@ def test_a_host_begins_drains_only_if_it_looks_for_notices() -> None:
     drains = "~podferry:drain:*"
     assert drains not in acl_file([user(Role.HOST, "a")]).split()
     assert drains in acl_file([user(Role.HOST, "a", notices=True)]).split()
+
+
+def test_a_host_reads_records_and_writes_its_own_statements() -> None:
+    rules = acl_file([user(Role.HOST, "a")]).split()
+    about = {rule for rule in rules if ":workflow" in rule or ":stated:" in rule}
+    assert about == {
+        "%R~podferry:workflow:*",
+        "%R~podferry:stated:*",
+        "~podferry:stated:a:*",
+    }

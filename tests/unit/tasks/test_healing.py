@@ -43,6 +43,7 @@ from tasks.models import (
 from tasks.placement import Candidate
 from tasks.placing import AFFINITY_LABEL
 from tasks.registry import Registry
+from tasks.workflows import begin
 from tests.unit.tasks.world import IMAGE, World
 
 GIB = 1 << 30
@@ -357,6 +358,7 @@ def test_a_heal_that_is_cancelled_ends_so(fleet: Fleet) -> None:
     fleet.dies()
     (begun,) = fleet.healer.begin("a", fleet.healer.plan("a"), deadline_seconds=60)
     assert control.call_off(fleet.context.records, begun.workflow_id)
+    assert begin(fleet.context, begun.workflow_id) is None
     workflow = fleet.context.records.get(begun.workflow_id)
     assert (workflow.state, workflow.outcome) == (State.ENDED, Outcome.CANCELLED)
 

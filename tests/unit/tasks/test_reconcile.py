@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from fakeredis import FakeRedis
 
-from tasks import control
+from tasks import control, workflows
 from tasks import reconcile as reconciling
 from tasks.context import Context
+from tasks.errors import CancelledError
 from tasks.models import (
     Kind,
     Options,
@@ -24,7 +25,7 @@ from tasks.models import (
     new_workflow,
     now,
 )
-from tasks.plans import first_plan, planned
+from tasks.plans import completed, first_plan, planned
 from tasks.reconcile import (
     HOME_PATIENCE,
     LOST_AFTER,
@@ -38,6 +39,7 @@ from tasks.reconcile import (
     due,
     reconcile,
 )
+from tasks.records import BELL, Records
 from tasks.registry import Registry
 
 BOTH = frozenset({"a", "b"})
@@ -121,6 +123,15 @@ def test_a_step_beside_one_that_runs_is_left_to_it() -> None:
     workflow = migration(CHECKPOINT, StepState.RUNNING)
     failed = workflow.steps[RESTORE].failed(StepError(type="X", message="no"))
     assert due(workflow.with_step(RESTORE, failed), BOTH, now() + LATE) is None
+
+
+def test_a_step_that_nobody_has_begun_is_given_up_if_a_host_asked_for_that() -> None:
+    asked = migration(RESTORE, StepState.PENDING).model_copy(update={"cancel_requested": True})
+    found = due(asked, BOTH, now())
+    assert isinstance(found, Fail)
+    assert isinstance(found.error, CancelledError)
+    back = migration(FINISH, StepState.PENDING).model_copy(update={"cancel_requested": True})
+    assert due(back, BOTH, now()) is None
 
 
 def test_what_has_ended_needs_nothing() -> None:
@@ -231,7 +242,7 @@ def test_a_worker_that_comes_back_in_time_keeps_its_step(
     seen = migration(CHECKPOINT, StepState.RUNNING, lapsed=True)
     alive = migration(CHECKPOINT, StepState.RUNNING).model_copy(update={"id": seen.id})
     context.records.create(alive)
-    monkeypatch.setattr(context.records, "live", lambda **_: [seen])
+    monkeypatch.setattr(context.records, "unsettled", lambda **_: [seen])
     look(recorder, context, redis)
     assert context.records.get(seen.id) == alive
     assert recorder.sent == []
@@ -259,3 +270,42 @@ def test_a_cancel_of_what_nobody_holds_is_answered_at_once(
 
 def ring(recorder: Recorder, context: Context) -> None:
     answer(recorder, context, wait_seconds=1)  # type: ignore[arg-type] # no application
+
+
+@pytest.mark.parametrize("rung", [True, False])
+def test_what_a_host_has_ended_is_settled_when_it_rings_and_when_nobody_does(
+    recorder: Recorder, context: Context, redis: FakeRedis, *, rung: bool
+) -> None:
+    asked = new_workflow(Kind.UP, "web", target="b")
+    workflow = planned(asked, first_plan(asked))
+    done = workflow.steps[0].model_copy(update={"state": StepState.DONE, "ended": now()})
+    context.records.create(workflow)
+    redis.delete(BELL)
+    Records(redis, host="b").update(workflow.id, lambda w: completed(w.with_step(0, done)))
+    assert redis.exists("podferry:workload:web")
+    if rung:
+        ring(recorder, context)
+    else:
+        redis.delete(BELL)
+        look(recorder, context, redis)
+    assert not redis.exists("podferry:workload:web")
+    assert context.records.get(workflow.id).outcome is Outcome.STARTED
+
+
+def test_a_workflow_that_cannot_be_driven_on_holds_no_other_one_up(
+    recorder: Recorder, context: Context, redis: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, fine = (migration(CHECKPOINT, StepState.RUNNING, lapsed=True) for _ in range(2))
+    first, last = sorted((failed.id, fine.id))
+    context.records.create(failed.model_copy(update={"id": first}))
+    context.records.create(fine.model_copy(update={"id": last, "workload": "db"}))
+    fall_back = workflows.fall_back
+
+    def breaking(app: Any, context: Context, workflow_id: str, epoch: int) -> None:  # noqa: ANN401
+        if workflow_id == first:
+            raise ValueError("a host told something odd")
+        fall_back(app, context, workflow_id, epoch)
+
+    monkeypatch.setattr(reconciling, "fall_back", breaking)
+    look(recorder, context, redis)
+    assert context.records.get(last).epoch == 2

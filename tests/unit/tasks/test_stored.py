@@ -68,7 +68,7 @@ def test_what_a_later_version_added_stays_through_every_change(
     records.update(record["id"], lambda w: w.model_copy(update={"cancel_requested": asked_to_end}))
     after = json.loads(redis.get(f"podferry:workflow:{record['id']}") or b"")
     redis.close()
-    assert after == record | {"cancel_requested": asked_to_end}
+    assert after == record | {"cancel_requested": asked_to_end, "fence": 1}
 
 
 def test_what_was_asked_for_is_never_passed_over() -> None:

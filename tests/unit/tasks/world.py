@@ -16,6 +16,7 @@ from tasks.models import (
     Workflow,
     new_workflow,
 )
+from tasks.records import Records
 from tasks.step import run_step
 from tasks.units import UNITS
 from tasks.workflows import begin, decide
@@ -77,6 +78,7 @@ class World:
         plan = begin(self.context, workflow.id)
         while plan is not None and plan.state is not State.ENDED:
             plan = self.run_plan(plan)
+        self.context.records.settle(workflow.id)
         return self.context.records.get(workflow.id)
 
     def run_plan(self, plan: Workflow) -> Workflow | None:
@@ -84,7 +86,8 @@ class World:
             step = self.context.records.get(plan.id).steps[index]  # describe may have changed it
             if step.epoch != plan.epoch or step.state is not StepState.PENDING:
                 continue
-            context = replace(self.context, runtime=self.hosts[step.host])
+            records = Records(self.context.records._redis, host=step.host)
+            context = replace(self.context, runtime=self.hosts[step.host], records=records)
             try:
                 run_step(context, plan.id, index, plan.epoch, UNITS[step.unit])
             except StepFailedError:

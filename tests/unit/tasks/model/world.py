@@ -24,7 +24,7 @@ from tasks.context import Context
 from tasks.errors import InvalidRequestError
 from tasks.models import Kind, Options, State, Unit, Workflow, new_workflow
 from tasks.reconcile import answer, reconcile
-from tasks.records import BELL
+from tasks.records import BELL, LIVE
 from tasks.step import Step
 from tasks.units import UNITS
 from tasks.workflows import fall_back
@@ -55,6 +55,9 @@ class Model:
         self.redis = FakeRedis(protocol=2, server=FakeServer())
         self.records = WatchedRecords(self.redis)
         self.records.faults, self.records.claims = [], Counter()
+        self.stating = {name: WatchedRecords(self.redis, host=name) for name in HOSTS}
+        for records in self.stating.values():
+            records.faults, records.claims = self.records.faults, self.records.claims
         self.hosts = Hosts(HOSTS)
         self.mail = Mail()
         self.actors: list[Actor] = []
@@ -142,7 +145,11 @@ class Model:
 
     def _run(self, message: Message, unit: Unit, host: str) -> None:
         """As a Celery worker runs a link of a chain."""
-        context = replace(self.control, runtime=cast("Any", Engine(self.runtimes[host])))
+        context = replace(
+            self.control,
+            records=self.stating[host],
+            runtime=cast("Any", Engine(self.runtimes[host])),
+        )
         task = _unit_task(cast("Any", self.mail), context, unit, UNITS[unit])
         shown = cast("Any", SimpleNamespace(update_state=lambda **_: None, request={}))
         index, *rest = message.steps
@@ -213,7 +220,7 @@ class Model:
         for _ in range(400):
             self._drain()
             waiting = {self.host_of(message) for message in self.mail.bag} - self.hosts.away
-            if not self.live() and not self.awake() and not waiting:
+            if not self.redis.scard(LIVE) and not self.awake() and not waiting:
                 return
             self.pass_time(OWN_SECONDS)
             self.reconcile()
