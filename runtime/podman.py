@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -69,6 +70,8 @@ from runtime.specs import (
 )
 from runtime.upload import Upload
 
+INFO_SECONDS = 5.0
+
 
 class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
     """One Podman host (5.x)."""
@@ -78,10 +81,11 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         self._libpod = LibpodClient(self.socket)
         self._defaults = EngineDefaults(self._fresh_container)
         self._unsupported: str | None = None  # why no checkpoint, once the probe has run
+        self._told: tuple[float, dict[str, Any]] | None = None  # /info, and when that was
 
     def capabilities(self) -> Capabilities:
         """Tell what Podman says of itself and of its host."""
-        info = self._libpod.json("/info", operation="info")
+        info = self._info()
         host, version = info["host"], info["version"]
         reason = self._checkpoint_unsupported()
         return Capabilities(
@@ -96,6 +100,16 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
             kernel=host["kernel"],
             rootless=host["security"]["rootless"],
         )
+
+    def _info(self) -> dict[str, Any]:
+        """What Podman says of itself and its host, not older than INFO_SECONDS.
+
+        It costs Podman much, and each move asks three times.
+        """
+        moment = time.monotonic()
+        if self._told is None or moment - self._told[0] >= INFO_SECONDS:
+            self._told = (moment, self._libpod.json("/info", operation="info"))
+        return self._told[1]
 
     def _checkpoint_unsupported(self) -> str:
         """Run the probe once; return its complaint, empty if there is none."""
@@ -333,7 +347,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
     def host_facts(self) -> HostFacts:
         """Tell what a move must know of this host; see CheckpointRuntime."""
         reason = self._checkpoint_unsupported()
-        return gather_host(self._libpod).model_copy(update={"checkpoint_reason": reason})
+        return gather_host(self._info()).model_copy(update={"checkpoint_reason": reason})
 
     def room(self, host: HostFacts) -> Room:
         """Tell what this host has left; see CheckpointRuntime."""
@@ -359,7 +373,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         """What lies at these paths of the host; nothing is known where it cannot be asked."""
         if not (wanted := tuple(paths)):
             return {}
-        architecture = gather_host(self._libpod).architecture
+        architecture = gather_host(self._info()).architecture
         try:
             with (
                 canary_image(self, self._libpod, architecture) as image,
