@@ -41,7 +41,11 @@ def four_hosts() -> Iterator[tuple[Lab, Path]]:
         notice, asked = Path(name, "notice"), Path(name, "asked")
         asked.write_text(f'#!/bin/sh\n[ "$PODFERRY_HOST" = a ] && cat {notice} 2>/dev/null\n')
         asked.chmod(0o755)
-        settings = {**os.environ, "PODFERRY_NOTICES": f"command:{asked}"}
+        settings = {
+            **os.environ,
+            "PODFERRY_NOTICES": f"command:{asked}",
+            "PODFERRY_CONCURRENCY": PARALLEL,  # or it is the host's worker that lets no more leave
+        }
         with lab(HOSTS, minio="yes") as made, counter_context() as context:
             with patch.dict("os.environ", settings):
                 made.call("workers", "start")
