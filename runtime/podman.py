@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
@@ -146,7 +146,9 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
 
     def inspect(self, container: str) -> ContainerInfo:
         """Describe one container, by libpod's answer: the compatible one hides a lot."""
-        found = self._inspected(container)
+        return self._info_of(self._inspected(container))
+
+    def _info_of(self, found: Mapping[str, Any]) -> ContainerInfo:
         return container_info(found, self._defaults.of(found["Image"]))
 
     def _inspected(self, container: str) -> dict[str, Any]:
@@ -235,8 +237,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         which Podman's own export would keep only parts of: nothing is read of the container any
         more, and a restore in place works even if the rest is never read.
         """
-        info = self._require_checkpointable(container)
-        hidden = self._inspected(info.id)
+        hidden = self._require_checkpointable(container)
         if not spec.ignore_rootfs:
             self._require_readable(container, hidden)
         params = {
@@ -247,7 +248,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
             "fileLocks": spec.file_locks,
             "keep": spec.keep,
         }
-        path, operation = f"/containers/{info.id}/checkpoint", f"checkpoint of {container!r}"
+        path, operation = f"/containers/{hidden['Id']}/checkpoint", f"checkpoint of {container!r}"
         with ExitStack() as stack:
             with checkpoint_errors(container):
                 request = self._libpod.request("POST", path, operation=operation, params=params)
@@ -269,11 +270,12 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
             reason = f"the engine cannot tell what it changed: {error.reason}"
             raise CheckpointUnsupportedError(container, reason) from error
 
-    def _require_checkpointable(self, container: str) -> ContainerInfo:
-        """Raise CheckpointUnsupportedError for what would fail, or lose data, half-way."""
+    def _require_checkpointable(self, container: str) -> dict[str, Any]:
+        """Libpod's description; CheckpointUnsupportedError for what would lose data half-way."""
         if reason := self._checkpoint_unsupported():
             raise CheckpointUnsupportedError(container, reason)
-        info = self.inspect(container)
+        hidden = self._inspected(container)
+        info = self._info_of(hidden)
         if info.state is not ContainerState.RUNNING:
             raise CheckpointUnsupportedError(container, f"it is {info.state}, not running")
         if info.auto_remove:
@@ -282,7 +284,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         if others := [i for i in info.dependencies if not self._inspected(i).get("IsInfra")]:
             reason = f"it depends on {', '.join(sorted(others))}"
             raise CheckpointUnsupportedError(container, reason)
-        return info
+        return hidden
 
     def restore(self, chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:
         """Restore a container from an archive stream; see CheckpointRuntime.
