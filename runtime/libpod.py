@@ -45,6 +45,7 @@ class LibpodClient:
         url = f"http+unix://{quote_plus(self.socket)}{API}{quote(path)}"
         require_engine(self.socket)
         with Session() as session:
+            session.trust_env = False  # no proxy leads to a socket; to look for one costs a fifth
             with translating(self.socket, operation, on, upload):
                 response = session.request(
                     method,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
@@ -69,6 +70,8 @@ from runtime.specs import (
 )
 from runtime.upload import Upload
 
+INFO_SECONDS = 5.0
+
 
 class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
     """One Podman host (5.x)."""
@@ -78,10 +81,11 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         self._libpod = LibpodClient(self.socket)
         self._defaults = EngineDefaults(self._fresh_container)
         self._unsupported: str | None = None  # why no checkpoint, once the probe has run
+        self._told: tuple[float, dict[str, Any]] | None = None  # /info, and when that was
 
     def capabilities(self) -> Capabilities:
         """Tell what Podman says of itself and of its host."""
-        info = self._libpod.json("/info", operation="info")
+        info = self._info()
         host, version = info["host"], info["version"]
         reason = self._checkpoint_unsupported()
         return Capabilities(
@@ -96,6 +100,16 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
             kernel=host["kernel"],
             rootless=host["security"]["rootless"],
         )
+
+    def _info(self) -> dict[str, Any]:
+        """What Podman says of itself and its host, not older than INFO_SECONDS.
+
+        It costs Podman much, and each move asks three times.
+        """
+        moment = time.monotonic()
+        if self._told is None or moment - self._told[0] >= INFO_SECONDS:
+            self._told = (moment, self._libpod.json("/info", operation="info"))
+        return self._told[1]
 
     def _checkpoint_unsupported(self) -> str:
         """Run the probe once; return its complaint, empty if there is none."""
@@ -132,7 +146,9 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
 
     def inspect(self, container: str) -> ContainerInfo:
         """Describe one container, by libpod's answer: the compatible one hides a lot."""
-        found = self._inspected(container)
+        return self._info_of(self._inspected(container))
+
+    def _info_of(self, found: Mapping[str, Any]) -> ContainerInfo:
         return container_info(found, self._defaults.of(found["Image"]))
 
     def _inspected(self, container: str) -> dict[str, Any]:
@@ -221,8 +237,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         which Podman's own export would keep only parts of: nothing is read of the container any
         more, and a restore in place works even if the rest is never read.
         """
-        info = self._require_checkpointable(container)
-        hidden = self._inspected(info.id)
+        hidden = self._require_checkpointable(container)
         if not spec.ignore_rootfs:
             self._require_readable(container, hidden)
         params = {
@@ -233,7 +248,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
             "fileLocks": spec.file_locks,
             "keep": spec.keep,
         }
-        path, operation = f"/containers/{info.id}/checkpoint", f"checkpoint of {container!r}"
+        path, operation = f"/containers/{hidden['Id']}/checkpoint", f"checkpoint of {container!r}"
         with ExitStack() as stack:
             with checkpoint_errors(container):
                 request = self._libpod.request("POST", path, operation=operation, params=params)
@@ -255,11 +270,12 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
             reason = f"the engine cannot tell what it changed: {error.reason}"
             raise CheckpointUnsupportedError(container, reason) from error
 
-    def _require_checkpointable(self, container: str) -> ContainerInfo:
-        """Raise CheckpointUnsupportedError for what would fail, or lose data, half-way."""
+    def _require_checkpointable(self, container: str) -> dict[str, Any]:
+        """Libpod's description; CheckpointUnsupportedError for what would lose data half-way."""
         if reason := self._checkpoint_unsupported():
             raise CheckpointUnsupportedError(container, reason)
-        info = self.inspect(container)
+        hidden = self._inspected(container)
+        info = self._info_of(hidden)
         if info.state is not ContainerState.RUNNING:
             raise CheckpointUnsupportedError(container, f"it is {info.state}, not running")
         if info.auto_remove:
@@ -268,7 +284,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         if others := [i for i in info.dependencies if not self._inspected(i).get("IsInfra")]:
             reason = f"it depends on {', '.join(sorted(others))}"
             raise CheckpointUnsupportedError(container, reason)
-        return info
+        return hidden
 
     def restore(self, chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:
         """Restore a container from an archive stream; see CheckpointRuntime.
@@ -333,7 +349,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
     def host_facts(self) -> HostFacts:
         """Tell what a move must know of this host; see CheckpointRuntime."""
         reason = self._checkpoint_unsupported()
-        return gather_host(self._libpod).model_copy(update={"checkpoint_reason": reason})
+        return gather_host(self._info()).model_copy(update={"checkpoint_reason": reason})
 
     def room(self, host: HostFacts) -> Room:
         """Tell what this host has left; see CheckpointRuntime."""
@@ -359,7 +375,7 @@ class PodmanRuntime(PodmanCold, PodmanPods, DockerRuntime):
         """What lies at these paths of the host; nothing is known where it cannot be asked."""
         if not (wanted := tuple(paths)):
             return {}
-        architecture = gather_host(self._libpod).architecture
+        architecture = gather_host(self._info()).architecture
         try:
             with (
                 canary_image(self, self._libpod, architecture) as image,

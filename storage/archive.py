@@ -1,6 +1,7 @@
 """Checkpoints and images in an object store: parts first, the manifest last."""
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -76,6 +77,7 @@ class ArchiveStore:
         self._objects = objects
         self._spool = Spool(objects, spool) if spool else None
         self._keys = keys
+        self._checked: float | None = None  # when the store was last found good
         self._writer = Writer(
             objects, keys, part_bytes=part_bytes, parallel=parallel, compression=compression
         )
@@ -98,13 +100,16 @@ class ArchiveStore:
         """The store that the archives lie in."""
         return self._objects
 
-    def check(self) -> None:
+    def check(self, *, within_seconds: float = 0.0) -> None:
         """Return when the store can be read and written, and a key is at hand.
 
-        Raises StorageError.
+        What was found good `within_seconds` is not asked again. Raises StorageError.
         """
         self._keys.current()
-        self._objects.check()
+        moment = time.monotonic()
+        if self._checked is None or moment - self._checked >= within_seconds:
+            self._objects.check()
+            self._checked = moment
 
     @property
     def key_id(self) -> str:

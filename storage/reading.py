@@ -27,6 +27,7 @@ Published = Callable[[], Archive | None]
 
 _FIRST_WAIT_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 0.3
+_ASK_SECONDS = 1.0  # for the manifest, while a part is awaited: only what is damaged is told by it
 
 
 class Source(Protocol):
@@ -161,10 +162,12 @@ class _Source:
         return archive
 
     def _await(self, key: str, read: Callable[[], _Data]) -> _Data:
-        waits = _waits(self._alive)
+        waits, complete, ask_at = _waits(self._alive), False, 0.0
         while True:
             # asked before the look that decides: a manifest is published after all the rest
-            complete = self._published() is not None
+            if time.monotonic() >= ask_at:
+                complete = self._published() is not None
+                ask_at = time.monotonic() + _ASK_SECONDS
             data = self._get(key, read)
             if data is not None:
                 return data

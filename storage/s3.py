@@ -95,6 +95,9 @@ class S3ObjectStore:
         self._options.check_place(endpoint, bucket)
         self._lock = threading.Lock()
         self._connected: tuple[int, S3Client] | None = None
+        # one of its own: boto3's default one is not safe across threads. It holds no sockets, so a
+        # forked child keeps it: to read boto3's descriptions of S3 anew takes a tenth of a second
+        self._session: boto3.session.Session | None = None
 
     def put(self, key: str, data: Blob, *, if_absent: bool = False) -> None:
         """See ObjectStore."""
@@ -227,8 +230,8 @@ class S3ObjectStore:
 
     def _connect(self) -> "S3Client":
         options = self._options
-        # a session of its own: boto3's default one is not safe across threads
-        return boto3.session.Session().client(
+        self._session = self._session or boto3.session.Session()
+        return self._session.client(
             "s3",
             endpoint_url=self._endpoint,
             aws_access_key_id=options.access_key,

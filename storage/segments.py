@@ -36,8 +36,9 @@ class Sealer:
 
     def parts(self, chunks: Iterable[Blob]) -> Iterator[bytearray]:
         """The stream, which must not be empty, in parts; each is the caller's until `reuse`."""
-        part, filled = self._empty_part(), 0
+        part, filled = bytearray(), 0
         for plain, last in _flagged(cut(chunks, self._header.segment_bytes - TAG_BYTES)):
+            part = part if filled else self._empty_part()
             end = filled + len(plain) + TAG_BYTES
             self._cipher.seal_into(memoryview(part)[filled:end], plain, self.segments, last=last)
             filled, self.segments = end, self.segments + 1
@@ -45,7 +46,7 @@ class Sealer:
                 del part[filled:]
                 self.size += filled
                 yield part
-                part, filled = self._empty_part(), 0
+                filled = 0
 
     def reuse(self, part: bytearray) -> None:
         """Take a full part back, from any thread: fresh memory costs a fifth of all the work."""

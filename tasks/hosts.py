@@ -30,6 +30,7 @@ class Cordon(Model):
     reason: str = ""
     since: AwareDatetime = Field(default_factory=now)
     drain: str = ""
+    rings: bool = False  # for its drain, whenever its host has told what it holds
 
 
 class HostReport(Model):

@@ -20,6 +20,7 @@ from tasks.evictions import Evictions
 from tasks.hosts import Cordon, HostReport, HostStatus
 from tasks.models import Inventory, WorkerInfo, WorkloadLine, now
 from tasks.placement import Candidate, candidate
+from tasks.records import BELL
 from tasks.stored import R, load, load_known
 from tasks.told import (
     CANARIES,
@@ -29,6 +30,7 @@ from tasks.told import (
     RATES,
     REPORTS,
     Told,
+    cordon_of,
     cordons_of,
 )
 from tasks.turns import alone
@@ -78,11 +80,15 @@ class Registry:
             pipe.execute()
 
     def report(self, inventory: Inventory) -> None:
-        """Say what a host holds."""
+        """Say what a host holds; a drain that waits for that hears of it at once."""
         with self._redis.pipeline() as pipe:
             for key in (INVENTORIES, *(() if inventory.error else (RAN,))):
                 pipe.hset(key, inventory.host, inventory.model_dump_json())
-            pipe.execute()
+            pipe.hget(CORDONS, inventory.host)
+            *_, told = pipe.execute()
+        cordon = cordon_of(inventory.host, told) if told else None
+        if cordon is not None and cordon.rings:
+            self._redis.rpush(BELL, cordon.drain)
 
     def ran(self, host: str) -> Inventory | None:
         """What a host held when its engine last answered; None when it never did."""
@@ -118,13 +124,15 @@ class Registry:
         """Whoever gives workloads hosts does so alone: what one reserves, the next one sees."""
         return alone(self._redis, "placing", PLACING)
 
-    def cordon(self, host: str, reason: str = "", drain: str = "") -> Cordon:
+    def cordon(
+        self, host: str, reason: str = "", drain: str = "", *, rings: bool = False
+    ) -> Cordon:
         """Keep new workloads away from a host, in the place of an earlier cordon.
 
-        Raises UnknownHostError.
+        With ``rings`` the host's next inventory has the drain driven on. Raises UnknownHostError.
         """
         self.require_known(host)
-        cordon = Cordon(reason=reason, drain=drain)
+        cordon = Cordon(reason=reason, drain=drain, rings=rings)
         self._redis.hset(CORDONS, host, cordon.model_dump_json())
         return cordon
 

@@ -115,10 +115,11 @@ class Told:
 def cordons_of(redis: Redis) -> dict[str, Cordon]:
     """The hosts that are cordoned. A cordon that cannot be read is one."""
     told = cast("Hash", redis.hgetall(CORDONS))
-    return {host.decode(): _cordon(host.decode(), value) for host, value in told.items()}
+    return {host.decode(): cordon_of(host.decode(), value) for host, value in told.items()}
 
 
-def _cordon(host: str, value: bytes) -> Cordon:
+def cordon_of(host: str, value: bytes) -> Cordon:
+    """A host's cordon; one that cannot be read says so."""
     try:
         return load(Cordon, host, value)
     except UnreadableRecordError as error:

@@ -20,8 +20,8 @@ def take_turn(redis: Redis, name: str, every: timedelta) -> bool:
 
 
 def keep_turn(redis: Redis, name: str, every: timedelta) -> None:
-    """Have a turn that was taken last longer."""
-    redis.pexpire(_key(name), every)
+    """Have a turn that was taken last longer, be it over by now."""
+    redis.set(_key(name), 1, px=every)
 
 
 @contextmanager

@@ -26,9 +26,9 @@ from runtime.preflight.reading import read_container, read_host, read_network, r
 Look = Callable[[Iterable[str]], dict[str, PathKind]]
 
 
-def gather_host(libpod: LibpodClient) -> HostFacts:
-    """A host's facts, without a canary's."""
-    facts = read_host(libpod.json("/info", operation="info"))
+def gather_host(info: dict[str, Any]) -> HostFacts:
+    """A host's facts, without a canary's; ``info`` is Podman's ``/info``."""
+    facts = read_host(info)
     available = machine.memory_available()
     return facts.model_copy(
         update={

@@ -108,6 +108,8 @@ class Driver:
                 self._go_on(drain, item)
         if drain.state is State.ENDED:
             self._leave(drain)
+        elif all(item.over for item in drain.items):
+            self._registry.cordon(drain.host, reason=drain.reason, drain=drain.id, rings=True)
         return drain
 
     def _rates(self, drain: Drain) -> Rates:

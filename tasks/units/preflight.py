@@ -37,6 +37,7 @@ from tasks.units.members import members_of
 from tasks.units.pods import pod_check, pod_facts, pod_of, without_pod
 
 FALLBACK_LABEL = "podferry.fallback"
+STORE_SECONDS = 10.0  # for which a store that was well is taken to be: a drain asks many times
 
 
 def describe(step: Step) -> Result:
@@ -69,7 +70,7 @@ def describe(step: Step) -> Result:
     _judge(step, found | {member.name: member.findings for member in members})
     if step.workflow.kind is not Kind.STOP:
         _tell_losses(step, infos)
-        step.context.archives.check()
+        step.context.archives.check(within_seconds=STORE_SECONDS)
     source = SourceFacts(
         host=host,
         key_id=step.context.archives.key_id,
@@ -105,7 +106,7 @@ def preflight(step: Step) -> Result:
     """Refuse a target that could only fail after the source was stopped."""
     runtime = engine(step)
     runtime.ping()
-    step.context.archives.check()
+    step.context.archives.check(within_seconds=STORE_SECONDS)
     source = source_facts(step.workflow)
     step.context.archives.require_key(source.key_id)
     host = _with_name_and_canary(step, runtime, runtime.host_facts())

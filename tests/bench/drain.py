@@ -6,16 +6,18 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TypeVar
 from unittest.mock import patch
 
 from podferry import Drain, DrainResult
 from tests.bench.machine import cpu_seconds
-from tests.bench.moves import MODULE, PODFERRY, by_hand, ours, podferry, tidy
+from tests.bench.moves import MODULE, PODFERRY, by_hand, ours, podferry, rest_moves, tidy
 from tests.bench.progress import say
 from tests.bench.records import Drained, Noticed
 from tests.bench.workload import Workload
@@ -29,6 +31,8 @@ NOTICED_MIB = 64
 NOTICE_SECONDS = 30
 WAIT_SECONDS = 180.0
 
+T = TypeVar("T")
+
 
 @contextmanager
 def four_hosts() -> Iterator[tuple[Lab, Path]]:
@@ -37,7 +41,11 @@ def four_hosts() -> Iterator[tuple[Lab, Path]]:
         notice, asked = Path(name, "notice"), Path(name, "asked")
         asked.write_text(f'#!/bin/sh\n[ "$PODFERRY_HOST" = a ] && cat {notice} 2>/dev/null\n')
         asked.chmod(0o755)
-        settings = {**os.environ, "PODFERRY_NOTICES": f"command:{asked}"}
+        settings = {
+            **os.environ,
+            "PODFERRY_NOTICES": f"command:{asked}",
+            "PODFERRY_CONCURRENCY": PARALLEL,  # or it is the host's worker that lets no more leave
+        }
         with lab(HOSTS, minio="yes") as made, counter_context() as context:
             with patch.dict("os.environ", settings):
                 made.call("workers", "start")
@@ -52,13 +60,16 @@ def measure(made: Lab, containers: int) -> Drained:
         first = Workload.start(made, f"first-{size}", size)
         ours(first)
         tidy(made, first)
-    begun = [Workload.start(made, f"many-{n}", size) for n, size in enumerate(sizes)]
+    begun = _begun(made, sizes)
     planned = _drain(made, "--dry-run")
-    began, worked = time.monotonic(), cpu_seconds()
-    done = _drain(made)
-    took, took_cpu = time.monotonic() - began, cpu_seconds() - worked
+    done, took, took_cpu = _worked(partial(_drain, made))
     assert done.result is DrainResult.DRAINED, f"the host was not emptied: {done}"
     say(f"drain of {containers}: expected {planned.estimate:.1f} s, took {took:.1f} s")
+    _forget(made, begun)
+    begun = _begun(made, sizes)
+    targets = {workload.name: host for workload, host in zip(begun, cycle(HOSTS[1:]), strict=False)}
+    _, rest, rest_cpu = _worked(partial(rest_moves, made, targets))
+    say(f"{PARALLEL} at a time by bare REST calls: {rest:.1f} s")
     _forget(made, begun)
     by_script = [_by_hand(made, number, size) for number, size in enumerate(sizes)]
     script = sum(seconds for seconds, _ in by_script)
@@ -68,8 +79,10 @@ def measure(made: Lab, containers: int) -> Drained:
         mib=sum(sizes),
         expected=planned.estimate,
         took=took,
+        rest=rest,
         script=script,
         took_cpu=took_cpu,
+        rest_cpu=rest_cpu,
         script_cpu=sum(worked for _, worked in by_script),
     )
 
@@ -99,14 +112,25 @@ def notice(made: Lab, file: Path, containers: int) -> Noticed:
     return found
 
 
+def _begun(made: Lab, sizes: Sequence[int]) -> list[Workload]:
+    begun = [Workload.start(made, f"many-{n}", size) for n, size in enumerate(sizes)]
+    os.sync()  # or what follows shares the disk with what their images wrote
+    return begun
+
+
+def _worked(act: Callable[[], T]) -> tuple[T, float, float]:
+    """What it returns, its seconds, and the machine's CPU seconds meanwhile."""
+    began, worked = time.monotonic(), cpu_seconds()
+    found = act()
+    return found, time.monotonic() - began, cpu_seconds() - worked
+
+
 def _by_hand(made: Lab, number: int, size: int) -> tuple[float, float]:
     """Seconds, and CPU seconds, of one container's move by the script."""
     workload = Workload.start(made, f"script-{number}", size)
-    worked = cpu_seconds()
-    total = by_hand("zstd", workload).total
-    worked = cpu_seconds() - worked
+    move, _, worked = _worked(partial(by_hand, "zstd", workload))
     tidy(made, workload)
-    return total, worked
+    return move.total, worked
 
 
 def _drain(made: Lab, *options: str) -> Drain:

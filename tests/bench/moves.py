@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,9 @@ def by_hand(compress: str, workload: Workload) -> Move:
 def by_rest(workload: Workload) -> Move:
     """Podman's REST calls and boto3's transfers, from one small program."""
     lab = workload.lab
-    words = (workload.name, lab.socket("a"), lab.socket("b"))
     began = time.monotonic()
-    done = lab.call("exec", "hub", "--", *MODULE, "tests.bench.rest_move", *words)
+    (told,) = rest_moves(lab, {workload.name: "b"})
     total, ended_at = time.monotonic() - began, time.time()
-    told = json.loads(done.stdout)
     return Move(
         total=total,
         downtime=workload.downtime(ended_at),
@@ -109,6 +107,15 @@ def by_rest(workload: Workload) -> Move:
         waits={"command start and end": total - sum(told["steps"].values())},
         archive_mib=told["bytes"] / MIB,
     )
+
+
+def rest_moves(lab: Lab, targets: dict[str, str]) -> list[dict[str, Any]]:
+    """Move these containers of host a so, each to its host; what the program tells of each."""
+    pairs = [(name, lab.socket(host)) for name, host in targets.items()]
+    words = (lab.socket("a"), *chain.from_iterable(pairs))
+    done = lab.call("exec", "hub", "--", *MODULE, "tests.bench.rest_move", *words)
+    told: list[dict[str, Any]] = json.loads(done.stdout)
+    return told
 
 
 MOVERS: dict[str, Mover] = {

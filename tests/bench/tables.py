@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from tests.bench.claims import Claim, claims
+from tests.bench.claims import REST, Claim, claims
 from tests.bench.records import (
     OURS,
     Drained,
@@ -160,11 +160,17 @@ def _memory(memory: Memory) -> Table:
 def _drain(found: Drained) -> Table:
     return Table(
         title=f"Emptying a host of {found.containers} containers, {found.mib} MiB in all",
-        columns=("", "s", "CPU s of the machine"),
+        columns=("", "s", "ratio", "CPU s of the machine"),
         rows=[
-            ("a drain, as its dry run expected", f"{found.expected:.1f}", ""),
-            ("a drain", f"{found.took:.1f}", f"{found.took_cpu:.1f}"),
-            ("the script, one after another", f"{found.script:.1f}", f"{found.script_cpu:.1f}"),
+            ("a drain, as its dry run expected", f"{found.expected:.1f}", "", ""),
+            *(
+                (name, f"{took:.1f}", f"{took / found.script:.2f}", f"{worked:.1f}")
+                for name, took, worked in (
+                    ("a drain", found.took, found.took_cpu),
+                    (f"{REST}, four at a time", found.rest, found.rest_cpu),
+                    ("the script, one after another", found.script, found.script_cpu),
+                )
+            ),
         ],
     )
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.bench.claims import claims
 from tests.bench.plot import PANEL_WIDTH, draw
-from tests.bench.records import OURS, Growth, Memory, Report, Timed
+from tests.bench.records import OURS, Drained, Growth, Memory, Report, Timed
 from tests.bench.report import document, show
 from tests.bench.timing import in_turn
 from tests.unit.bench.samples import report
@@ -67,6 +67,25 @@ def test_a_move_is_held_against_the_best_script_and_a_small_one_against_the_bare
         ("move of 64 MiB: total time beyond the bare REST calls'", "3.75 s"),
         ("move of 1024 MiB: total time over the best script's", "1.04"),
     ]
+
+
+def test_a_drain_is_shown_beside_the_least_that_anything_takes() -> None:
+    drain = Drained(
+        containers=24,
+        mib=2128,
+        expected=30.0,
+        took=24.0,
+        rest=18.0,
+        script=48.0,
+        took_cpu=44.0,
+        rest_cpu=34.0,
+        script_cpu=52.0,
+    )
+    found = report().model_copy(update={"drain": drain})
+    off, ratio = claims(found)[-2:]
+    assert (off.measured, off.holds) == ("1.25", True)
+    assert (ratio.measured, ratio.holds) == ("0.50 (bare REST: 0.38)", False)
+    assert "| bare REST, four at a time | 18.0 | 0.38 | 34.0 |" in document(found)
 
 
 def test_memory_that_grows_with_the_container_is_noticed() -> None:

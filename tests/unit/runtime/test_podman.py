@@ -24,9 +24,11 @@ from runtime import (
     Runtime,
     UnsupportedOptionError,
 )
+from runtime import podman as podman_module
 from runtime.deriving import ASKED
 from runtime.podman_requests import restore_params
 from tests.unit.runtime.fidelity.tars import contents, member, tar
+from tests.unit.runtime.preflight.answers import INFO
 from tests.unit.runtime.server import Answer, document, engine, refusal
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "full.json").read_text())
@@ -71,6 +73,24 @@ def test_both_are_what_the_protocols_ask_for() -> None:
     assert isinstance(DockerRuntime("/s"), Runtime)
     assert not isinstance(DockerRuntime("/s"), CheckpointRuntime)
     assert isinstance(PodmanRuntime("/s"), CheckpointRuntime)
+
+
+def test_what_podman_says_of_itself_is_good_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        asked.append(path)
+        return document(INFO)
+
+    with engine(tmp_path / "s", answer) as socket:
+        runtime = PodmanRuntime(socket)
+        assert runtime.capabilities().version == runtime.host_facts().version
+        assert len(asked) == 1
+        monkeypatch.setattr(podman_module, "INFO_SECONDS", 0.0)
+        runtime.host_facts()
+        assert len(asked) == 2
 
 
 def test_a_checkpoint_is_streamed(tmp_path: Path) -> None:

@@ -14,6 +14,16 @@ class LostAnswerObjectStore(MemoryObjectStore):
             raise ObjectExistsError(key)
 
 
+class CountedObjectStore(MemoryObjectStore):
+    """Counts how often it was checked."""
+
+    checks = 0
+
+    def check(self) -> None:
+        super().check()
+        self.checks += 1
+
+
 def test_lost_answer_does_not_unpublish_a_checkpoint() -> None:
     archives = ArchiveStore(LostAnswerObjectStore(), keys=KEYS)
 
@@ -39,3 +49,16 @@ def test_what_a_later_version_tells_of_an_archive_does_not_matter() -> None:
 
     assert told.model_dump()["added"] == "later"
     assert b"".join(archives.read(told)) == b"state"
+
+
+def test_a_store_that_was_well_a_moment_ago_is_not_asked_again() -> None:
+    objects = CountedObjectStore()
+    archives = ArchiveStore(objects, keys=KEYS)
+
+    archives.check(within_seconds=60)
+    archives.check(within_seconds=60)
+    assert objects.checks == 1
+
+    archives.check()
+    archives.check(within_seconds=0.0)
+    assert objects.checks == 3

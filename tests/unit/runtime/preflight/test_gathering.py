@@ -63,23 +63,19 @@ def a_quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "listening", lambda: iter(()))
 
 
-def test_the_machine_knows_its_free_memory_better(
-    libpod: LibpodClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_machine_knows_its_free_memory_better(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cpu_flags", lambda: ("avx",))
     monkeypatch.setattr(machine, "memory_available", lambda: 5)
-    found = gather_host(libpod)
+    found = gather_host(INFO)
     assert (found.cpu_flags, found.memory_free_bytes) == (("avx",), 5)
     monkeypatch.setattr(machine, "memory_available", lambda: None)
-    assert gather_host(libpod).memory_free_bytes == 1000
+    assert gather_host(INFO).memory_free_bytes == 1000
 
 
-def test_room_is_asked_of_the_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libpod: LibpodClient
-) -> None:
+def test_room_is_asked_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "memory_available", lambda: 5)
     monkeypatch.setattr(machine, "load", lambda: 0.5)
-    host = gather_host(libpod)
+    host = gather_host(INFO)
     assert host.graph_root == "/c/storage"
     nobody = str(tmp_path / "nobody.sock")  # no engine is asked
     hidden = gather_room(nobody, host)
@@ -134,7 +130,7 @@ def test_a_target_tells_what_it_has_of_a_container(
 ) -> None:
     theirs = [PublishedPort(port=8080), PublishedPort(port=22)]
     monkeypatch.setattr(machine, "listening", lambda: iter(theirs))
-    facts = gather_target(libpod, gather_host(libpod), read_container(CONTAINER), look)
+    facts = gather_target(libpod, gather_host(INFO), read_container(CONTAINER), look)
 
     assert facts.image_id == IMAGE
     assert not facts.name_in_use
@@ -153,7 +149,7 @@ def test_an_empty_target_has_nothing(libpod: LibpodClient, answers: dict[str, ob
     answers.update({"/containers/json": [], "/volumes/json": [], "/networks/json": []})
     del answers["/images/localhost/web:1/json"]
 
-    facts = gather_target(libpod, gather_host(libpod), read_container(CONTAINER), look)
+    facts = gather_target(libpod, gather_host(INFO), read_container(CONTAINER), look)
 
     assert (facts.image_id, facts.volumes, facts.ports, facts.networks) == ("", (), (), ())
     assert not facts.name_in_use

@@ -38,6 +38,7 @@ from tasks.models import (
     Workflow,
     WorkloadLine,
 )
+from tasks.records import BELL
 from tasks.registry import Registry
 from tests.unit.tasks.world import IMAGE, World
 
@@ -132,6 +133,22 @@ def test_everything_leaves_and_the_host_stays_cordoned(fleet: Fleet) -> None:
     assert fleet.running("b"), "they are spread"
     assert fleet.running("c"), "they are spread"
     assert fleet.registry.require_host("a").state is HostState.CORDONED
+
+
+def test_the_last_look_at_an_emptied_host_rings(fleet: Fleet) -> None:
+    fleet.start("one")
+    drain = fleet.drain()
+    fleet.driver.drive(drain.id)
+    (workflow,) = fleet.under_way()
+    fleet.report()
+    fleet.finish(workflow)
+    assert fleet.driver.drive(drain.id).state is State.RUNNING, "the last look is too old"
+    fleet.redis.delete(BELL)
+    fleet.report()
+    assert fleet.redis.lpop(BELL) == drain.id.encode()
+    assert fleet.driver.drive(drain.id).result is DrainResult.DRAINED
+    fleet.report()
+    assert not fleet.redis.exists(BELL)
 
 
 def test_it_is_draining_meanwhile(fleet: Fleet) -> None:
