@@ -155,7 +155,8 @@ def test_what_checks_a_password_has_only_its_hash(tmp_path: Path) -> None:
 
 def test_the_variables_for_compose_hold_no_secret(tmp_path: Path) -> None:
     secrets = make(tmp_path)
-    variables = dict(line.split("=") for line in read(tmp_path / ".env").splitlines())
+    lines = [line for line in read(tmp_path / ".env").splitlines() if not line.startswith("#")]
+    variables = dict(line.split("=") for line in lines)
     assert variables == {"PODFERRY_HUB": "hub.example", "PODFERRY_SECRETS": str(secrets)}
 
 
