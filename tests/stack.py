@@ -1,4 +1,4 @@
-"""The fleet of docs/install.md in a lab: docker-compose.yml on one host, workers in containers on two.
+"""The fleet of docs/install.md in a lab: docker-compose.yml on one host, workers on two more.
 
 There is no registry: what the file would pull is made of Debian's packages, under the same names.
 """
@@ -54,6 +54,7 @@ OFFLINE = (
     "--build-arg PIP_NO_INDEX=1 --build-arg PIP_FIND_LINKS=/wheels"
 )
 CHECKING = "docker compose exec "  # lines that install nothing
+SLOWLY = "PODFERRY_BWLIMIT=10M"  # so that a move is under way for some seconds
 SYSTEMD_ONLY = {"--cgroups=split", "--sdnotify=conmon"}  # of a quadlet's command line
 
 
@@ -119,7 +120,8 @@ class Stack(Fleet):
         piped(self._on(HUB, f"podman tag localhost/debian:latest {nginx}"))
         for host in self.hosts:
             entry = f"echo {self.lab.state['hosts'][HUB]['address']} {NAME} >>/etc/hosts"
-            piped(self._on(host, entry))
+            limit = f"mkdir -m 700 /etc/podferry && echo {SLOWLY} >/etc/podferry/worker.env"
+            piped(self._on(host, f"{entry} && {limit}"))
 
     def _ship(self, source: Path, target: str, names: Sequence[str]) -> None:
         tar = ["tar", "-C", str(source), "--exclude=__pycache__", "-c", *names]

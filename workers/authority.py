@@ -37,6 +37,8 @@ class Authority:
         limits = x509.BasicConstraints(ca=False, path_length=None)
         builder = builder.add_extension(alternatives, critical=False)
         builder = builder.add_extension(limits, critical=True)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         return _pem(builder.sign(self._key, SHA256())), _pem_key(key)
 
 
@@ -52,6 +54,8 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BEFORE)
         .not_valid_after(now + VALID)
+        # which Python looks for from 3.13 on (ssl.VERIFY_X509_STRICT), in the authority's at least
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 

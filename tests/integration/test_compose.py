@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,16 +10,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from podferry import Outcome, Workflow
+from podferry import Outcome, StepState, Unit, Workflow
 from tests.acceptance.console import commands
 from tests.fleet import Workload, eventually
-from tests.lab import ROOT
-from tests.stack import CHECKING, DOCUMENT, HUB, Stack, setup, stack
+from tests.stack import CHECKING, DOCUMENT, HUB, Stack, stack
 
 pytestmark = pytest.mark.integration
 
 RESTARTED = ("redis", "minio", "control", "flower", "proxy", "prometheus")
-SLOWLY = "PODFERRY_BWLIMIT=10M"  # so that a move of 64 MiB is under way for some seconds
 READ = """
 import sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -51,3 +48,99 @@ def test_the_first_check_is_as_the_document_says(fleet: Stack, web: Workload) ->
     for line in lines:
         fleet.type(line)
     assert before.lives_on_in(web.counting("b"))
+
+
+def test_only_redis_and_minio_are_offered_to_others(fleet: Stack) -> None:
+    offered = published(fleet)
+    address = fleet.lab.state["hosts"][HUB]["address"]
+    assert {port for port, at in offered.items() if at == address} == {6379, 9000}
+    assert {at for port, at in offered.items() if port not in {6379, 9000}} == {"127.0.0.1"}
+
+
+def published(fleet: Stack) -> dict[int, str]:
+    """At which address of the hub each port is."""
+    done = subprocess.run(
+        fleet.on_hub("docker", "compose", "config", "--format", "json"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    services = json.loads(done.stdout)["services"].values()
+    ports = [port for service in services for port in service.get("ports", [])]
+    return {int(port["published"]): port["host_ip"] for port in ports}
+
+
+def test_no_container_is_root_or_may_more_than_it_must(fleet: Stack) -> None:
+    script = "podman inspect --format json $(podman ps --quiet)"
+    done = subprocess.run(
+        fleet.on_hub("bash", "-c", script), capture_output=True, text=True, check=True
+    )
+    containers = json.loads(done.stdout)
+    assert len(containers) == len(RESTARTED) - 1  # Prometheus belongs to a profile
+    for container in containers:
+        assert container["Config"]["User"] == "10001:10001"
+        assert container["HostConfig"]["ReadonlyRootfs"]
+        assert container["EffectiveCaps"] in ([], None)
+        assert container["State"]["Health"]["Status"] == "healthy"
+
+
+def test_flower_wants_a_login(fleet: Stack) -> None:
+    """On the hub's loopback, through the proxy."""
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        read(fleet, "http://127.0.0.1:5556/api/tasks")
+    assert "401" in refused.value.stderr
+
+
+def test_prometheus_asks_the_control_worker(fleet: Stack) -> None:
+    fleet.type("docker compose up --detach --wait prometheus")
+    query = "http://127.0.0.1:9090/api/v1/query?query=up%7Bjob=%22podferry-control%22%7D"
+
+    def up() -> bool:
+        (found,) = json.loads(read(fleet, query))["data"]["result"] or [{"value": ["", "0"]}]
+        return bool(found["value"][1] == "1")
+
+    eventually(up, "Prometheus does not reach the control worker")
+
+
+def read(fleet: Stack, url: str) -> str:
+    """What is answered on the hub."""
+    words = fleet.lab.command("exec", HUB, "--", sys.executable, "-c", READ, url)
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("service", RESTARTED)
+def test_a_migration_survives_a_restart_of(service: str, fleet: Stack, web: Workload) -> None:
+    source, target = ("a", "b") if web.on("a") else ("b", "a")
+    before = web.counting(source)
+    workflow = fleet.workflow("migrate", "web", "--to", target, "--detach")
+    eventually(lambda: sending(fleet, workflow.id), "the checkpoint is not on its way")
+    restarted = datetime.now(UTC)
+    fleet.type(f"docker compose restart {service}")
+    ended = eventually(lambda: over(fleet, workflow.id), "the migration does not end")
+    assert ended.outcome is Outcome.MOVED, ended.reason
+    assert ended.ended is not None
+    assert ended.ended > restarted, "the restart came too late to disturb it"
+    assert before.lives_on_in(web.counting(target))
+
+
+def status(fleet: Stack, workflow_id: str) -> Workflow | None:
+    """The record of a workflow; None while nothing can say."""
+    done = fleet.run("status", workflow_id, "-o", "json")
+    if done.returncode != 0:
+        return None
+    record = json.loads(done.stdout)
+    del record["events"]
+    return Workflow.model_validate(record)
+
+
+def sending(fleet: Stack, workflow_id: str) -> bool:
+    """Whether its checkpoint is being written."""
+    found = status(fleet, workflow_id)
+    steps = found.steps if found else ()
+    return any(s.unit is Unit.CHECKPOINT and s.state is StepState.RUNNING for s in steps)
+
+
+def over(fleet: Stack, workflow_id: str) -> Workflow | None:
+    """Its record, when it has ended."""
+    found = status(fleet, workflow_id)
+    return found if found and found.ended else None

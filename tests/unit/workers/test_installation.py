@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import bcrypt
 import pytest
 from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
+from cryptography.x509.verification import PolicyBuilder, Store
 from pydantic import ValidationError
 
 from storage import KeyFile
@@ -135,6 +136,8 @@ def test_servers_have_certificates_of_the_installations_authority(
     authority = load_pem_x509_certificate((secrets / "authority" / "ca.pem").read_bytes())
     found = load_pem_x509_certificate((secrets / f"{server}.crt").read_bytes())
     found.verify_directly_issued_by(authority)
+    strictly = PolicyBuilder().store(Store([authority]))
+    strictly.build_server_verifier(DNSName("hub.example")).verify(found, [])
     names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
     assert "hub.example" in names.get_values_for_type(DNSName)
 
