@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,18 +13,79 @@ from datetime import UTC, datetime
 import pytest
 
 from podferry import Outcome, StepState, Unit, Workflow
-from tests.acceptance.console import commands
+from tests.acceptance.console import blocks, commands
 from tests.fleet import Workload, eventually
-from tests.stack import CHECKING, DOCUMENT, HUB, Stack, stack
+from tests.lab import ROOT
+from tests.stack import CHECKING, DOCUMENT, HUB, Stack, setup, stack
 
 pytestmark = pytest.mark.integration
 
 RESTARTED = ("redis", "minio", "control", "flower", "proxy", "prometheus")
+ENDS_SECONDS = 240  # a step that was lost is found by its lease
 READ = """
 import sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 print(opener.open(sys.argv[1], timeout=30).read().decode())
 """
+
+
+COMPOSE = ROOT / "docker-compose.yml"
+LOCKS = (ROOT / "requirements.lock", ROOT / "ops" / "images" / "podferry" / "requirements.lock")
+BUILDING = ("hatchling", "tomlkit", "trove-classifiers")  # of the image alone, and left out of it
+
+
+def compose(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Ask Compose about the file, without an engine."""
+    return subprocess.run(
+        [str(setup("debian.sh") / "docker-compose"), "--file", str(COMPOSE), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": "/nonexistent", "PATH": os.environ["PATH"], **environment},
+    )
+
+
+@pytest.mark.parametrize("missing", ["PODFERRY_SECRETS", "PODFERRY_HUB"])
+def test_a_variable_that_is_not_set_is_named(missing: str) -> None:
+    variables = {"PODFERRY_SECRETS": "/s", "PODFERRY_HUB": "hub.example"}
+    del variables[missing]
+    done = compose("config", **variables)
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert f"required variable {missing} is missing" in last
+    assert "docs/install.md" in last
+
+
+def test_others_images_are_pinned_and_none_is_root() -> None:
+    done = compose(
+        *("--profile", "monitoring", "config", "--format", "json"),
+        PODFERRY_SECRETS="/s",
+        PODFERRY_HUB="hub.example",
+    )
+    services = json.loads(done.stdout)["services"]
+    assert set(services) == {*RESTARTED, "bucket", "grafana"}
+    for name, service in services.items():
+        assert service["user"] in {"10001:10001", "nobody"}, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+        assert service["restart"], name
+        assert service.get("healthcheck") or name == "bucket"
+        repository, tag = service["image"].split(":")
+        assert repository.startswith("localhost/podferry") or re.search(r"\d+\.\d+\.\d+", tag), name
+
+
+def test_the_image_has_the_versions_that_were_tested() -> None:
+    tested, ours = (
+        dict(re.findall(r"^(\S+)==(\S+)", lock.read_text(), re.MULTILINE)) for lock in LOCKS
+    )
+    for name in BUILDING:
+        del ours[name]
+    assert ours.items() <= tested.items()
+
+
+def test_minio_gives_what_the_document_asks_for() -> None:
+    policy = json.loads((ROOT / "ops" / "images" / "minio" / "policy.json").read_text())
+    assert policy in [json.loads(block) for block in blocks(ROOT / "docs" / "storage.md", "json")]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +134,7 @@ def published(fleet: Stack) -> dict[int, str]:
 
 
 def test_no_container_is_root_or_may_more_than_it_must(fleet: Stack) -> None:
-    script = "podman inspect --format json $(podman ps --quiet)"
+    script = "podman inspect $(podman ps --quiet)"
     done = subprocess.run(
         fleet.on_hub("bash", "-c", script), capture_output=True, text=True, check=True
     )
@@ -116,7 +179,7 @@ def test_a_migration_survives_a_restart_of(service: str, fleet: Stack, web: Work
     eventually(lambda: sending(fleet, workflow.id), "the checkpoint is not on its way")
     restarted = datetime.now(UTC)
     fleet.type(f"docker compose restart {service}")
-    ended = eventually(lambda: over(fleet, workflow.id), "the migration does not end")
+    ended = eventually(lambda: over(fleet, workflow.id), "it does not end", seconds=ENDS_SECONDS)
     assert ended.outcome is Outcome.MOVED, ended.reason
     assert ended.ended is not None
     assert ended.ended > restarted, "the restart came too late to disturb it"
