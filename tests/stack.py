@@ -148,6 +148,10 @@ def stack() -> Iterator[Stack]:
             for line in installing():
                 found.type(line)
             yield found
+        except AssertionError:
+            told = "docker compose ps --all; docker compose logs --no-color --tail 20"
+            subprocess.run(found.on_hub("bash", "-c", told), check=False)
+            raise
         finally:
             checks.kill()  # what it leaves on the hub goes with the lab
             checks.wait()
