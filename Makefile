@@ -10,7 +10,7 @@ PY := .venv/bin/python
 RUNTIME_TESTS := tests/unit/runtime $(wildcard tests/contract/test_runtime*.py) tests/contract/test_facts.py $(addprefix \
 	tests/integration/test_,$(addsuffix .py,docker_runtime fidelity moments podman_runtime preflight run_options runtime_images))
 
-.PHONY: help demo demo-picture test unit coverage check audit sbom bench bench-plot chaos many soak docs docs-cli lab-up lab-down lab-status lock clean system python lab-root minio versitygw
+.PHONY: help demo demo-picture test unit coverage check audit sbom bench bench-plot chaos many soak docs docs-cli images lab-up lab-down lab-status lock clean system python lab-root minio versitygw standins
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ demo: system python lab-root ## Move a live container between two real Podman ho
 demo-picture: system python lab-root ## Draw docs/demo.svg from a run of the demo
 	@FORCE_COLOR=1 TTY_INTERACTIVE=0 $(PY) ops/demo --dir $(LAB) --store $(STORE) 2>&1 | $(PY) ops/demo/capture.py docs/demo.svg
 
-test: system python lab-root minio versitygw ## Run every test (needs root); AGAIN=yes: what failed once more, by itself
+test: system python lab-root minio versitygw standins ## Run every test (needs root); AGAIN=yes: what failed once more, by itself
 	@$(PY) -m pytest || { [ $$? = 1 ] && [ "$(AGAIN)" = yes ] && $(PY) -m pytest --last-failed --last-failed-no-failures none; }
 
 unit: python ## Run the unit tests: no root, no server, no network
@@ -71,6 +71,9 @@ docs-cli: python ## Write docs/cli.md from the commands themselves
 soak: system python ## Drain 100 of 1,000 fake hosts, and write docs/soak.md (SOAK="--hosts 20 --workloads 400": one size only)
 	@$(PY) -m tests.soak $(SOAK)
 
+images: ## Build the images of docker-compose.yml and ops/quadlet (ENGINE=docker or podman)
+	@ops/images/build.sh
+
 lab-up: system lab-root ## Bring up the lab: hosts (HOSTS=a,b), a hub with Redis and (MINIO=yes) MinIO
 	@if [ "$(MINIO)" = yes ]; then ops/setup/minio.sh >/dev/null; fi
 	@python3 ops/lab up --dir $(LAB) --hosts $(HOSTS) --minio $(MINIO)
@@ -85,6 +88,8 @@ lab-status: ## Show the lab's nodes
 lock: python ## Pin the newest versions of all dependencies
 	@$$(ops/setup/uv.sh) pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+	@$$(ops/setup/uv.sh) pip compile pyproject.toml --group image --universal --generate-hashes --constraint requirements.lock \
+		--no-emit-index-url --no-header --no-annotate --quiet -o ops/images/podferry/requirements.lock
 
 clean: lab-down ## Take the lab down and remove everything that was made here
 	@rm -rf .venv .site $(LAB) .lab-bench .lab-soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
@@ -104,3 +109,8 @@ minio:
 
 versitygw:
 	@ops/setup/versitygw.sh >/dev/null
+
+standins:
+	@ops/setup/mc.sh >/dev/null
+	@ops/setup/wheels.sh >/dev/null
+	@ops/setup/debian.sh >/dev/null

@@ -23,7 +23,7 @@ from tasks.errors import InvalidRequestError
 from tasks.signing import new_key_pair
 from workers.authority import Authority
 
-SERVICE_ID = 10001  # user and group of the processes in our images (ops/images/Containerfile)
+SERVICE_ID = 10001  # user and group of the processes in our images (ops/images)
 REDIS_PORT = 6379
 STORE_PORT = 9000
 BUCKET = "podferry"
@@ -140,7 +140,12 @@ def secret_files(made: Path, hub: str) -> Mapping[str, str]:
 
 def compose_variables(made: Path, hub: str) -> str:
     """The variables of docker-compose.yml, none of them secret."""
-    return f"PODFERRY_HUB={hub}\nPODFERRY_SECRETS={made}"
+    return f"""
+# Of docker-compose.yml; docs/install.md has all of them. So that hosts reach Redis and MinIO:
+# PODFERRY_ADDRESS=THE ADDRESS OF THIS MACHINE
+PODFERRY_HUB={hub}
+PODFERRY_SECRETS={made}
+"""
 
 
 def _redis_settings(made: Path, user: RedisUser, hub: str) -> dict[str, str]:

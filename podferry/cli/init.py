@@ -12,7 +12,7 @@ NEXT = """\
 made {directory}/secrets and {directory}/.env, for their owner's eyes only
 keep a copy of secrets/archive/keys.json elsewhere: without it no archive can be read
 next, on this machine: make images && docker compose --env-file {directory}/.env up --detach
-then, for each Podman host: podferry add-host NAME\
+then, for each Podman host: podferry add-host NAME (docs/install.md)\
 """
 NEXT_HOST = """\
 made {made}

@@ -19,6 +19,7 @@ from cryptography.x509 import (
     SubjectAlternativeName,
     load_pem_x509_certificate,
 )
+from cryptography.x509.verification import PolicyBuilder, Store
 from pydantic import ValidationError
 
 from storage import KeyFile
@@ -146,6 +147,8 @@ def test_servers_have_certificates_of_the_installations_authority(
     authority = load_pem_x509_certificate((secrets / "authority" / "ca.pem").read_bytes())
     found = load_pem_x509_certificate((secrets / f"{server}.crt").read_bytes())
     found.verify_directly_issued_by(authority)
+    strictly = PolicyBuilder().store(Store([authority]))
+    strictly.build_server_verifier(DNSName("hub.example")).verify(found, [])
     names = found.extensions.get_extension_for_class(SubjectAlternativeName).value
     assert "hub.example" in names.get_values_for_type(DNSName)
 
@@ -211,7 +214,8 @@ def test_what_checks_a_password_has_only_its_hash(tmp_path: Path) -> None:
 
 def test_the_variables_for_compose_hold_no_secret(tmp_path: Path) -> None:
     secrets = make(tmp_path)
-    variables = dict(line.split("=") for line in read(tmp_path / ".env").splitlines())
+    lines = [line for line in read(tmp_path / ".env").splitlines() if not line.startswith("#")]
+    variables = dict(line.split("=") for line in lines)
     assert variables == {"PODFERRY_HUB": "hub.example", "PODFERRY_SECRETS": str(secrets)}
 
 

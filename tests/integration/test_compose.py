@@ -1,0 +1,209 @@
+"""docker-compose.yml as docs/install.md says: it comes up, moves containers, and may restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from podferry import Outcome, StepState, Unit, Workflow
+from tests.acceptance.console import blocks, commands
+from tests.fleet import Workload, eventually
+from tests.lab import ROOT
+from tests.stack import CHECKING, DOCUMENT, HUB, Stack, setup, stack
+
+pytestmark = pytest.mark.integration
+
+RESTARTED = ("redis", "minio", "control", "flower", "proxy", "prometheus")
+ENDS_SECONDS = 240  # a step that was lost is found by its lease
+READ = """
+import sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(opener.open(sys.argv[1], timeout=30).read().decode())
+"""
+
+
+COMPOSE = ROOT / "docker-compose.yml"
+LOCKS = (ROOT / "requirements.lock", ROOT / "ops" / "images" / "podferry" / "requirements.lock")
+BUILDING = ("hatchling", "tomlkit", "trove-classifiers")  # of the image alone, and left out of it
+
+
+def compose(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Ask Compose about the file, without an engine."""
+    return subprocess.run(
+        [str(setup("debian.sh") / "docker-compose"), "--file", str(COMPOSE), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": "/nonexistent", "PATH": os.environ["PATH"], **environment},
+    )
+
+
+@pytest.mark.parametrize("missing", ["PODFERRY_SECRETS", "PODFERRY_HUB"])
+def test_a_variable_that_is_not_set_is_named(missing: str) -> None:
+    variables = {"PODFERRY_SECRETS": "/s", "PODFERRY_HUB": "hub.example"}
+    del variables[missing]
+    done = compose("config", **variables)
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert f"required variable {missing} is missing" in last
+    assert "docs/install.md" in last
+
+
+def test_others_images_are_pinned_and_none_is_root() -> None:
+    done = compose(
+        *("--profile", "monitoring", "config", "--format", "json"),
+        PODFERRY_SECRETS="/s",
+        PODFERRY_HUB="hub.example",
+    )
+    services = json.loads(done.stdout)["services"]
+    assert set(services) == {*RESTARTED, "bucket", "grafana"}
+    for name, service in services.items():
+        assert service["user"] in {"10001:10001", "nobody"}, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+        assert service["restart"], name
+        assert service.get("healthcheck") or name == "bucket"
+        repository, tag = service["image"].split(":")
+        assert repository.startswith("localhost/podferry") or re.search(r"\d+\.\d+\.\d+", tag), name
+
+
+def test_the_image_has_the_versions_that_were_tested() -> None:
+    tested, ours = (
+        dict(re.findall(r"^(\S+)==(\S+)", lock.read_text(), re.MULTILINE)) for lock in LOCKS
+    )
+    for name in BUILDING:
+        del ours[name]
+    assert ours.items() <= tested.items()
+
+
+def test_minio_gives_what_the_document_asks_for() -> None:
+    policy = json.loads((ROOT / "ops" / "images" / "minio" / "policy.json").read_text())
+    assert policy in [json.loads(block) for block in blocks(ROOT / "docs" / "storage.md", "json")]
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Stack]:
+    with stack() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def web(fleet: Stack) -> Workload:
+    """The container of the document, on host a."""
+    made = Workload(fleet, "web")
+    made.name = "web"
+    made.start(made.spec(memory_mib=64))
+    return made
+
+
+def test_the_first_check_is_as_the_document_says(fleet: Stack, web: Workload) -> None:
+    before = web.counting("a")
+    eventually(lambda: "web" in fleet.run("ps").stdout or None, "web is not told of")
+    lines = [line for line in commands(DOCUMENT) if line.startswith(CHECKING)]
+    assert len(lines) == 4
+    for line in lines:
+        fleet.type(line)
+    assert before.lives_on_in(web.counting("b"))
+
+
+def test_only_redis_and_minio_are_offered_to_others(fleet: Stack) -> None:
+    offered = published(fleet)
+    address = fleet.lab.state["hosts"][HUB]["address"]
+    assert {port for port, at in offered.items() if at == address} == {6379, 9000}
+    assert {at for port, at in offered.items() if port not in {6379, 9000}} == {"127.0.0.1"}
+
+
+def published(fleet: Stack) -> dict[int, str]:
+    """At which address of the hub each port is."""
+    done = subprocess.run(
+        fleet.on_hub("docker", "compose", "config", "--format", "json"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    services = json.loads(done.stdout)["services"].values()
+    ports = [port for service in services for port in service.get("ports", [])]
+    return {int(port["published"]): port["host_ip"] for port in ports}
+
+
+def test_no_container_is_root_or_may_more_than_it_must(fleet: Stack) -> None:
+    script = "podman inspect $(podman ps --quiet)"
+    done = subprocess.run(
+        fleet.on_hub("bash", "-c", script), capture_output=True, text=True, check=True
+    )
+    containers = json.loads(done.stdout)
+    assert len(containers) == len(RESTARTED) - 1  # Prometheus belongs to a profile
+    for container in containers:
+        assert container["Config"]["User"] == "10001:10001"
+        assert container["HostConfig"]["ReadonlyRootfs"]
+        assert container["EffectiveCaps"] in ([], None)
+        assert container["State"]["Health"]["Status"] == "healthy"
+
+
+def test_flower_wants_a_login(fleet: Stack) -> None:
+    """On the hub's loopback, through the proxy."""
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        read(fleet, "http://127.0.0.1:5556/api/tasks")
+    assert "401" in refused.value.stderr
+
+
+def test_prometheus_asks_the_control_worker(fleet: Stack) -> None:
+    fleet.type("docker compose up --detach --wait prometheus")
+    query = "http://127.0.0.1:9090/api/v1/query?query=up%7Bjob=%22podferry-control%22%7D"
+
+    def up() -> bool:
+        (found,) = json.loads(read(fleet, query))["data"]["result"] or [{"value": ["", "0"]}]
+        return bool(found["value"][1] == "1")
+
+    eventually(up, "Prometheus does not reach the control worker")
+
+
+def read(fleet: Stack, url: str) -> str:
+    """What is answered on the hub."""
+    words = fleet.lab.command("exec", HUB, "--", sys.executable, "-c", READ, url)
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("service", RESTARTED)
+def test_a_migration_survives_a_restart_of(service: str, fleet: Stack, web: Workload) -> None:
+    source, target = ("a", "b") if web.on("a") else ("b", "a")
+    before = web.counting(source)
+    workflow = fleet.workflow("migrate", "web", "--to", target, "--detach")
+    eventually(lambda: sending(fleet, workflow.id), "the checkpoint is not on its way")
+    restarted = datetime.now(UTC)
+    fleet.type(f"docker compose restart {service}")
+    ended = eventually(lambda: over(fleet, workflow.id), "it does not end", seconds=ENDS_SECONDS)
+    assert ended.outcome is Outcome.MOVED, ended.reason
+    assert ended.ended is not None
+    assert ended.ended > restarted, "the restart came too late to disturb it"
+    assert before.lives_on_in(web.counting(target))
+
+
+def status(fleet: Stack, workflow_id: str) -> Workflow | None:
+    """The record of a workflow; None while nothing can say."""
+    done = fleet.run("status", workflow_id, "-o", "json")
+    if done.returncode != 0:
+        return None
+    record = json.loads(done.stdout)
+    del record["events"]
+    return Workflow.model_validate(record)
+
+
+def sending(fleet: Stack, workflow_id: str) -> bool:
+    """Whether its checkpoint is being written."""
+    found = status(fleet, workflow_id)
+    steps = found.steps if found else ()
+    return any(s.unit is Unit.CHECKPOINT and s.state is StepState.RUNNING for s in steps)
+
+
+def over(fleet: Stack, workflow_id: str) -> Workflow | None:
+    """Its record, when it has ended."""
+    found = status(fleet, workflow_id)
+    return found if found and found.ended else None
