@@ -38,8 +38,6 @@ class Authority:
         own = _builder(_common(name), _common(name), key)
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         own = own.add_extension(_usage(), critical=True)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        own = own.add_extension(identifier, critical=False)
         return cls(_pem(own.sign(key, SHA256())), _pem_key(key))
 
     def issue(self, names: Iterable[str]) -> tuple[str, str]:
@@ -50,7 +48,6 @@ class Authority:
         limits = x509.BasicConstraints(ca=False, path_length=None)
         builder = builder.add_extension(alternatives, critical=False)
         builder = builder.add_extension(limits, critical=True)
-        # without it Python 3.13 trusts none (https://docs.python.org/3/library/ssl.html)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(issuer, critical=False)
         return _pem(builder.sign(self._key, SHA256())), _pem_key(key)
@@ -68,7 +65,8 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BEFORE)
         .not_valid_after(now + VALID)
-        # which Python looks for from 3.13 on (ssl.VERIFY_X509_STRICT), in the authority's at least
+        # Python trusts no certificate without the ids of both keys from 3.13 on
+        # (https://docs.python.org/3/library/ssl.html#ssl.VERIFY_X509_STRICT)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
