@@ -41,10 +41,11 @@ def encode(chunks: Iterable[Blob], chooser: Chooser) -> Iterator[Blob]:
             for piece, level in pieces
         )
         for piece, packed in in_order(frames, ahead=_THREADS):
-            if packed is None:
+            if packed is not None:
+                chooser.gained(len(piece), len(packed))
+            if packed is None or len(packed) >= len(piece):
                 yield from _raw_frame(piece)
             else:
-                chooser.gained(len(piece), len(packed))
                 yield _length(len(packed))
                 yield packed
     yield _length(0)

@@ -92,8 +92,9 @@ def test_none_leaves_the_bytes_as_they_are() -> None:
     assert b"state of the container" in encoded("none", [b"state of the container"])
 
 
-def test_what_was_not_compressed_is_passed_on_without_a_copy() -> None:
-    stored = encoded("none", [noise(3 * FRAME_BYTES)])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_does_not_get_smaller_is_passed_on_without_a_copy(mode: Compression) -> None:
+    stored = encoded(mode, [noise(3 * FRAME_BYTES)])
 
     for piece in decode([stored], archive="sample"):
         assert isinstance(piece, memoryview)
