@@ -38,8 +38,6 @@ class Authority:
         own = _builder(_common(name), _common(name), key)
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         own = own.add_extension(_usage(), critical=True)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        own = own.add_extension(identifier, critical=False)
         return cls(_pem(own.sign(key, SHA256())), _pem_key(key))
 
     def issue(self, names: Iterable[str]) -> tuple[str, str]:
