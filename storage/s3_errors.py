@@ -36,6 +36,8 @@ _SETTINGS = {
     "InvalidStorageClass": ("object store storage class", "the server has no such class"),
     "NotImplemented": ("object store URL", "the server lacks something that it is asked for"),
 }
+# with status 400, and about how the request came in, not about what it asked for
+_CUT_OFF = {"IncompleteBody", "RequestTimeout"}
 _BUSY = {429, 503}
 _LATER = {408, 409}
 _FULL = {507}
@@ -79,7 +81,7 @@ def _refusal(error: ClientError, url: str, key: str) -> StorageError:
         return StoreBusyError(url, _line(error))
     if status in _FULL:
         return StoreFullError(url, _line(error))
-    if status >= 500 or status in _LATER:
+    if status >= 500 or status in _LATER or code in _CUT_OFF:
         return StoreUnavailableError(url, _line(error))
     ahead = _seconds_ahead(error)
     if code == "RequestTimeTooSkewed" or abs(ahead) > _CLOCK_TOLERANCE_SECONDS:

@@ -120,6 +120,7 @@ def objects() -> S3ObjectStore:
         (403, "AccessDenied", StoreAccessError(URL, "AccessDenied")),
         (401, "Unauthorized", StoreAccessError(URL, "Unauthorized")),
         (400, "InvalidRequest", StoreAccessError(URL, "InvalidRequest")),
+        (400, "IncompleteBody", StoreUnavailableError(URL, "IncompleteBody")),
         (409, "ConditionalRequestConflict", StoreUnavailableError(URL, "Conflict")),
         (500, "InternalError", StoreUnavailableError(URL, "InternalError")),
         (503, "SlowDown", StoreBusyError(URL, "SlowDown")),
