@@ -85,7 +85,7 @@ def _rules(user: RedisUser) -> str:
             return (
                 "%R~celery-task-meta-* %R~_kombu.binding* %R~host.* %R~control "
                 f"{_EVENTS} &*.reply.celery.pidbox +get +mget +smembers +llen +@connection "
-                f"+subscribe +psubscribe +unsubscribe +punsubscribe {_NOT} "
+                f"+@transaction +subscribe +psubscribe +unsubscribe +punsubscribe {_NOT} "
                 "(+sadd +srem ~_kombu.binding*.celeryev)"
             )
         case Role.HOST:
