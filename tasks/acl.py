@@ -82,14 +82,28 @@ def _rules(user: RedisUser) -> str:
         case Role.CLIENT:
             return f"~podferry:* +@read +@write +@connection +@transaction {_NOT}"
         case Role.FLOWER:
-            return (
-                "%R~celery-task-meta-* %R~_kombu.binding* %R~host.* %R~control "
-                f"{_EVENTS} &*.reply.celery.pidbox +get +mget +smembers +llen +@connection "
-                f"+@transaction +subscribe +psubscribe +unsubscribe +punsubscribe {_NOT} "
-                "(+sadd +srem ~_kombu.binding*.celeryev)"
-            )
+            return _flower_rules()
         case Role.HOST:
             return _host_rules(user.host or "", notices=user.notices)
+
+
+def _flower_rules() -> str:
+    """It looks, and listens; what it writes are queues of its own, which nothing is put into.
+
+    Celery looks after these, and calls for signs of life, which nobody hears: remote control is
+    off. A pattern to listen to must stand here as it is asked for, with the database's number.
+    """
+    looks = (
+        "%R~celery* %R~_kombu.binding* %R~host.* %R~control* "
+        f"{_EVENTS} &/0.celeryev/* &*.reply.celery.pidbox "
+        "+get +mget +smembers +llen +time +@connection +@transaction "
+        f"+subscribe +psubscribe +unsubscribe +punsubscribe {_NOT}"
+    )
+    own = (
+        "(+@read +@write +@scripting -@dangerous ~celeryev.* ~*.reply.celery.pidbox* ~unacked* "
+        "~_kombu.binding*celeryev ~_kombu.binding_deadlines)"
+    )
+    return f"{looks} {own} (+publish &/*.celery.pidbox)"
 
 
 def _host_rules(host: str, *, notices: bool) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from flower.urls import handlers
+from pydantic import SecretStr
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -24,19 +25,20 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from podferry import Fallback, Outcome, RunSpec, Unit, Workflow
 from runtime import RestoreFailedError
+from tasks.acl import RedisUser, Role
 from tasks.queues import unit_task
 from tests.acceptance.console import shown
 from tests.fleet import WAIT_SECONDS, eventually
 from tests.lab import ROOT, missing
 from tests.leaks import ENVIRONMENT, nothing_leaked
 from tests.many.hosts import IMAGE
-from tests.many.installation import Installation, installation
+from tests.many.installation import Installation, installation, login
 from tests.proxy import Proxy, flower_behind_proxy, pages
 from workers.installation import OPERATOR
 
 pytestmark = pytest.mark.integration
 
-PASSWORD = "redis-passw0rd-2f81"
+OWN_USER = RedisUser(role=Role.FLOWER, password=SecretStr("flower-password"))
 SLOWLY = 0.05  # seconds for each 4 KiB of a checkpoint
 LAYER = os.urandom(4 << 20)
 
@@ -76,11 +78,13 @@ class Flower:
 
 @pytest.fixture(scope="module")
 def flower() -> Iterator[Flower]:
-    """Two hosts with workers, a control worker, and Flower behind its proxy."""
+    """Two hosts with workers, a control worker, and Flower behind its proxy: each as itself."""
     with (
         tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp", ignore_cleanup_errors=True) as name,
-        installation(Path(name), "ab", password=PASSWORD) as made,
-        flower_behind_proxy(Path(name), made.redis_url, hidden=made.secrets) as proxy,
+        installation(Path(name), "ab", secured=True) as made,
+        flower_behind_proxy(
+            Path(name), login(made.redis_url, OWN_USER), hidden=made.secrets
+        ) as proxy,
     ):
         found = Flower(proxy=proxy, made=made)
         made.await_workers()
