@@ -13,19 +13,25 @@ from datetime import UTC, datetime
 import pytest
 
 from podferry import Outcome, StepState, Unit, Workflow
+from tasks.queues import unit_task
 from tests.acceptance.console import blocks, commands
 from tests.fleet import Workload, eventually
 from tests.lab import ROOT
 from tests.stack import CHECKING, DOCUMENT, HUB, Stack, setup, stack
+from workers.installation import OPERATOR
 
 pytestmark = pytest.mark.integration
 
 RESTARTED = ("redis", "minio", "control", "flower", "proxy", "prometheus")
+SECRETS = "/etc/podferry/secrets"  # as the document has them
 ENDS_SECONDS = 240  # a step that was lost is found by its lease
 READ = """
 import sys, urllib.request
+from base64 import b64encode
+url, login = sys.argv[1:]
+headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-print(opener.open(sys.argv[1], timeout=30).read().decode())
+print(opener.open(urllib.request.Request(url, headers=headers), timeout=30).read().decode())
 """
 
 
@@ -147,11 +153,23 @@ def test_no_container_is_root_or_may_more_than_it_must(fleet: Stack) -> None:
         assert container["State"]["Health"]["Status"] == "healthy"
 
 
-def test_flower_wants_a_login(fleet: Stack) -> None:
+def test_flower_wants_a_login_and_then_shows_what_moved(fleet: Stack, web: Workload) -> None:
     """On the hub's loopback, through the proxy."""
+    url = "http://127.0.0.1:5556/api/tasks"
     with pytest.raises(subprocess.CalledProcessError) as refused:
-        read(fleet, "http://127.0.0.1:5556/api/tasks")
+        read(fleet, url)
     assert "401" in refused.value.stderr
+    target = "b" if web.on("a") else "a"
+    moved = fleet.workflow("migrate", "web", "--to", target)
+    password = fleet.type(f"cat {SECRETS}/{OPERATOR}/flower_password").strip()
+
+    def shown() -> bool:
+        tasks = json.loads(read(fleet, url, f"{OPERATOR}:{password}")).values()
+        return {unit_task(step.unit) for step in moved.steps} <= {
+            task["name"] for task in tasks if moved.id in (task["kwargs"] or "")
+        }
+
+    eventually(shown, "Flower shows no task of the migration")
 
 
 def test_prometheus_asks_the_control_worker(fleet: Stack) -> None:
@@ -165,9 +183,9 @@ def test_prometheus_asks_the_control_worker(fleet: Stack) -> None:
     eventually(up, "Prometheus does not reach the control worker")
 
 
-def read(fleet: Stack, url: str) -> str:
-    """What is answered on the hub."""
-    words = fleet.lab.command("exec", HUB, "--", sys.executable, "-c", READ, url)
+def read(fleet: Stack, url: str, login: str = "") -> str:
+    """What is answered on the hub; a login is NAME:PASSWORD."""
+    words = fleet.lab.command("exec", HUB, "--", sys.executable, "-c", READ, url, login)
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
