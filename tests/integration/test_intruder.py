@@ -381,12 +381,14 @@ def test_what_is_stated_past_its_fence_is_not_heard(
     moved_on = records.update(
         workflow.id, lambda w: w.model_copy(update={"not_before": now() + timedelta(hours=2)})
     )
-    intruder.set(f"podferry:stated:b:{workflow.id}", late)
+    key = f"podferry:stated:b:{workflow.id}"
+    intruder.set(key, late)
     assert made.client.status(workflow.id) == moved_on
     refused(made, "control-0", workflow.id, "b: it is past its fence")
     let_go(made, records, workflow)
+    eventually(lambda: not intruder.exists(key), "what b has stated is not taken over")
     ended = made.client.status(workflow.id)
-    intruder.set(f"podferry:stated:b:{workflow.id}", late)
+    intruder.set(key, late)
     assert made.client.status(workflow.id) == ended
 
 
