@@ -20,6 +20,7 @@ from workers.settings import (
 from workers.worker import run_worker
 
 START_SECONDS = 10.0
+SOCKET = "redis.sock"
 
 
 def run_dev(settings: Settings) -> None:
@@ -28,12 +29,13 @@ def run_dev(settings: Settings) -> None:
     Raises InvalidRequestError when redis-server is not installed, another one runs here, or there
     is no socket.
     """
+    state = dev_state_dir()
+    _require_alone(state / SOCKET)
     if not Path(settings.socket).exists():
         raise InvalidRequestError(
             f"there is no Podman socket at {settings.socket}; "
             "start it (systemctl enable --now podman.socket), or say where it is: --socket PATH"
         )
-    state = dev_state_dir()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = settings.store_url or f"file://{state / 'store'}"
     with _redis(state) as redis_url:
@@ -57,6 +59,11 @@ def run_dev(settings: Settings) -> None:
             forget_dev_connection()
 
 
+def _require_alone(path: Path) -> None:
+    if _answers(f"unix://{path}"):
+        raise InvalidRequestError(f"another podferry dev is running (its Redis is at {path})")
+
+
 @contextmanager
 def _redis(state: Path) -> Iterator[str]:
     """A Redis on a unix socket in a directory that only this user may enter."""
@@ -65,10 +72,8 @@ def _redis(state: Path) -> Iterator[str]:
         raise InvalidRequestError(
             "redis-server is not installed; install it (Debian: apt install redis-server)"
         )
-    path = state / "redis.sock"
+    path = state / SOCKET
     url = f"unix://{path}"
-    if _answers(url):
-        raise InvalidRequestError(f"another podferry dev is running (its Redis is at {path})")
     command = [binary, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600"]
     command += ["--dir", str(state), "--appendonly", "yes", "--save", ""]
     command += ["--logfile", str(state / "redis.log")]
