@@ -92,7 +92,7 @@ lock: python ## Pin the newest versions of all dependencies
 		--no-emit-index-url --no-header --no-annotate --quiet -o ops/images/podferry/requirements.lock
 
 clean: lab-down ## Take the lab down and remove everything that was made here
-	@rm -rf .venv .site $(LAB) .lab-bench .lab-soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf .venv .site dist $(LAB) .lab-bench .lab-soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	@find podferry runtime storage tasks workers -name __pycache__ -exec rm -r {} +
 
 system:

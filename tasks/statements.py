@@ -112,9 +112,9 @@ def _not_its_own(record: Workflow, host: str, statement: Statement) -> Iterator[
     yield from (name for name in OF_SOURCE if name in said and not source)
     if "cold" in said and not source:
         yield "cold"
-    if source:  # neither is taken back
-        both = ("source_stopped", "cancel_requested", "cold")
-        yield from (name for name in both if name in said and not getattr(statement, name))
+    if source:  # none of these is taken back
+        lasting = ("source_stopped", "cancel_requested", "cold")
+        yield from (name for name in lasting if name in said and not getattr(statement, name))
     makes = any(s.unit in MAKING for s in _planned_on(record, host))
     for name in ("touched", "permit"):
         if name in said and getattr(statement, name) not in ({host, None} if makes else {None}):
