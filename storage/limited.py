@@ -7,11 +7,10 @@ import struct
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from storage.objects import Blob, ObjectInfo, ObjectStore
+from storage.objects import Blob, ObjectInfo, ObjectStore, Result
 
 # One turn at the link. Short, so that a manifest passes between the pieces of a part, and a writer
 # that dies has kept the link from the others for no longer.
@@ -23,8 +22,8 @@ def limit_bandwidth(objects: ObjectStore, bytes_per_second: int) -> ObjectStore:
     """The same store, puts and gets together no faster than `bytes_per_second` on average.
 
     The limit holds for all threads of this process and for the processes forked from it, as those
-    of a worker are. A part is one piece on the wire: it is paid for before it is sent and after it
-    was received. Raises ValueError for a limit below one byte.
+    of a worker are. A part is one piece on the wire: it is paid for before it is sent, and block by
+    block as it is received. Raises ValueError for a limit below one byte.
     """
     return _LimitedObjectStore(objects, Bandwidth(bytes_per_second))
 
@@ -82,14 +81,20 @@ class _LimitedObjectStore:
         self._objects.put(key, data, if_absent=if_absent)
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
-        data = self._objects.get(key, max_bytes=max_bytes)
-        self._bandwidth.take(len(data))
-        return data
+        return self._paid(self._objects.get(key, max_bytes=max_bytes))
 
-    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
-        found = self._objects.blocks(key, block_bytes=block_bytes, max_bytes=max_bytes)
-        self._bandwidth.take(sum(map(len, found)))
-        return found
+    def stream(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        *,
+        block_bytes: int,
+        max_bytes: int,
+    ) -> Result:
+        def paid(blocks: Iterator[bytes]) -> Result:
+            return take(map(self._paid, blocks))
+
+        return self._objects.stream(key, paid, block_bytes=block_bytes, max_bytes=max_bytes)
 
     def exists(self, key: str) -> bool:
         return self._objects.exists(key)
@@ -108,3 +113,7 @@ class _LimitedObjectStore:
 
     def close(self) -> None:
         self._objects.close()
+
+    def _paid(self, data: bytes) -> bytes:
+        self._bandwidth.take(len(data))
+        return data

@@ -4,8 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +19,7 @@ from storage.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from storage.objects import Blob, ObjectInfo, probe, require_key
+from storage.objects import Blob, ObjectInfo, Result, probe, require_key
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -66,12 +65,19 @@ class LocalObjectStore:
             raise ObjectTooLargeError(key, max_bytes)
         return data
 
-    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+    def stream(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        *,
+        block_bytes: int,
+        max_bytes: int,
+    ) -> Result:
         """See ObjectStore."""
         with self._open(key) as file:
             if os.fstat(file.fileno()).st_size > max_bytes:
                 raise ObjectTooLargeError(key, max_bytes)
-            return deque(iter(lambda: file.read(block_bytes), b""))
+            return take(iter(lambda: file.read(block_bytes), b""))
 
     @contextlib.contextmanager
     def _open(self, key: str) -> Iterator[BinaryIO]:

@@ -2,15 +2,15 @@
 
 import contextlib
 import secrets
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from storage.errors import ObjectExistsError, StoreConfigError, StoreUnavailableError
 
 Blob: TypeAlias = bytes | bytearray | memoryview
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,18 @@ class ObjectStore(Protocol):
         ObjectTooLargeError.
         """
 
-    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
-        """As `get`, cut into blocks of `block_bytes`; the last one may be shorter, never empty.
+    def stream(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        *,
+        block_bytes: int,
+        max_bytes: int,
+    ) -> Result:
+        """What `take` makes of the object's content; raises what it raises, else as `get`.
 
-        For what is large: whoever takes them one by one gives their memory back one by one.
+        It gets blocks of `block_bytes`, one in memory at a time; the last one may be shorter, never
+        empty. When reading fails on the way it is called again, from the beginning.
         """
 
     def exists(self, key: str) -> bool:
@@ -91,10 +99,9 @@ def require_key(key: str) -> str:
     return key
 
 
-def in_blocks(data: bytes, block_bytes: int) -> deque[bytes]:
-    """What `ObjectStore.blocks` returns, of an object that is in memory as a whole."""
-    starts = range(0, len(data), block_bytes)
-    return deque(data[start : start + block_bytes] for start in starts)
+def in_blocks(data: bytes, block_bytes: int) -> Iterator[bytes]:
+    """What `ObjectStore.stream` passes on, of an object that is in memory as a whole."""
+    return (data[start : start + block_bytes] for start in range(0, len(data), block_bytes))
 
 
 def probe(store: ObjectStore) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -13,7 +12,7 @@ from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
-from storage.objects import Blob
+from storage.objects import Blob, Result
 from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener, Part
 from storage.streams import ordered_map, worker_pool
@@ -36,18 +35,28 @@ class Source(Protocol):
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
 
-    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+    def stream(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        *,
+        block_bytes: int,
+        max_bytes: int,
+    ) -> Result:
         """See ObjectStore."""
 
 
 class Reader:
-    """Reads archives; at most (`parallel` + 2) times their part size is in memory."""
+    """Reads archives, `parallel` + 1 parts at once while the one before them is passed on.
+
+    So at most (`parallel` + 2) times their part size is in memory, as it is when one is written.
+    """
 
     def __init__(self, objects: Source, keys: Keyring, *, parallel: int) -> None:
         self._objects = objects
         self._keys = keys
         self._parallel = parallel
-        self._throttle = Throttle(parallel)
+        self._throttle = Throttle(parallel + 1)
 
     def read(
         self, archive: Archive, progress: Progress | None, *, parallel: int | None = None
@@ -76,7 +85,7 @@ class Reader:
         opener, meter = Opener(header), Meter(progress)
         last: Blob = b""
         # does not wait: a slow server must not delay a caller that has stopped reading
-        with worker_pool(parallel, "get", wait=False) as pool:
+        with worker_pool(parallel + 1, "get", wait=False) as pool:
             numbers = _expected_parts(archive, header)
             parts = source.parts(pool, numbers, header, opener, ahead=parallel)
             for piece in meter.watch(decode(opener.stream(parts), archive=prefix)):
@@ -137,22 +146,21 @@ class _Source:
     ) -> Iterator[Part]:
         """The parts, opened; those that are there already are fetched ahead, in parallel."""
 
-        def read(key: str) -> deque[bytes]:
-            return self._objects.blocks(
-                key, block_bytes=header.segment_bytes, max_bytes=header.part_bytes
+        def read(number: int) -> Part:
+            return self._objects.stream(
+                part_key(self._prefix, number),
+                # as it comes: what was just received is still in the processor's cache
+                lambda sealed: opener.part(number, sealed),
+                block_bytes=header.segment_bytes,
+                max_bytes=header.part_bytes,
             )
 
         def fetch(number: int) -> tuple[int, Part | None]:
             key = part_key(self._prefix, number)
-            sealed = self._throttle(lambda: self._get(key, lambda: read(key)))
-            # here, where several run at once: what has come is still in the processor's cache
-            return number, None if sealed is None else opener.part(number, sealed)
+            return number, self._throttle(lambda: self._get(key, partial(read, number)))
 
         for number, part in ordered_map(pool, fetch, numbers, ahead=ahead):
-            if part is None:
-                key = part_key(self._prefix, number)
-                part = opener.part(number, self._await(key, partial(read, key)))
-            yield part
+            yield part or self._await(part_key(self._prefix, number), partial(read, number))
 
     def archive(self) -> Archive:
         """What the manifest names."""

@@ -4,10 +4,9 @@ import contextlib
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict
 
 import boto3
 from botocore.config import Config
@@ -27,7 +26,7 @@ from storage.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from storage.objects import Blob, ObjectInfo, probe, require_key
+from storage.objects import Blob, ObjectInfo, Result, probe, require_key
 from storage.s3_errors import status_of, translated
 from storage.s3_options import Addressing, S3Options
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
-_Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 _DEFAULT_REGION = "us-east-1"
 
@@ -116,24 +114,35 @@ class S3ObjectStore:
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
-        return b"".join(self._read(key, max_bytes, max_bytes))
+        return self._read(key, b"".join, None if max_bytes is None else max_bytes + 1, max_bytes)
 
-    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+    def stream(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        *,
+        block_bytes: int,
+        max_bytes: int,
+    ) -> Result:
         """See ObjectStore."""
-        return self._read(key, block_bytes, max_bytes)
+        return self._read(key, take, block_bytes, max_bytes)
 
-    def _read(self, key: str, block_bytes: int | None, max_bytes: int | None) -> deque[bytes]:
+    def _read(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        block_bytes: int | None,
+        max_bytes: int | None,
+    ) -> Result:
         name = self._name(key)
 
-        def read(client: "S3Client") -> deque[bytes]:
+        def read(client: "S3Client") -> Result:
             answer = client.get_object(**name)
             size = answer.get("ContentLength", 0)  # it has none when it comes in chunks
             with contextlib.closing(answer["Body"]) as body:
-                if max_bytes is None or size <= max_bytes:
-                    blocks = deque(_blocks(body, block_bytes, max_bytes))
-                    if max_bytes is None or sum(map(len, blocks)) <= max_bytes:
-                        return blocks
-            raise ObjectTooLargeError(key, max_bytes)
+                if max_bytes is not None and size > max_bytes:
+                    raise ObjectTooLargeError(key, max_bytes)
+                return take(_blocks(body, key, block_bytes, max_bytes))
 
         return self._ask(read, key)
 
@@ -180,10 +189,10 @@ class S3ObjectStore:
                 self._connected[1].close()
             self._connected = None
 
-    def _ask(self, request: Callable[["S3Client"], _Result], key: str = "") -> _Result:
+    def _ask(self, request: Callable[["S3Client"], Result], key: str = "") -> Result:
         """Make a request, again while its failure may pass."""
 
-        def attempt() -> _Result:
+        def attempt() -> Result:
             with translated(self.url, key):
                 return request(self._client())
 
@@ -244,13 +253,15 @@ class S3ObjectStore:
 
 
 def _blocks(
-    body: "StreamingBody", block_bytes: int | None, max_bytes: int | None
+    body: "StreamingBody", key: str, block_bytes: int | None, max_bytes: int | None
 ) -> Iterator[bytes]:
-    """What is there, in blocks; of what has more than `max_bytes`, one byte more."""
-    left = None if max_bytes is None else max_bytes + 1
-    while block := body.read(min((n for n in (block_bytes, left) if n is not None), default=None)):
+    """What is there, in blocks. Raises ObjectTooLargeError when it has more than `max_bytes`."""
+    size = 0
+    while block := body.read(block_bytes):
+        size += len(block)
+        if max_bytes is not None and size > max_bytes:
+            raise ObjectTooLargeError(key, max_bytes)
         yield block
-        left = None if left is None else left - len(block)
 
 
 def _config(addressing: Addressing, *, own_endpoint: bool) -> Config:

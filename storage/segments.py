@@ -19,7 +19,7 @@ from storage.errors import ArchiveDamagedError
 from storage.header import TAG_BYTES, Header
 from storage.objects import Blob
 from storage.sealed import FORMAT_VERSION
-from storage.streams import cut
+from storage.streams import Buffers, cut
 
 _Item = TypeVar("_Item")
 
@@ -32,13 +32,13 @@ class Sealer:
         self.segments = 0
         self._header = header
         self._cipher = _Cipher(header)
-        self._done: deque[bytearray] = deque()
+        self._buffers = Buffers(header.part_bytes)
 
     def parts(self, chunks: Iterable[Blob]) -> Iterator[bytearray]:
         """The stream, which must not be empty, in parts; each is the caller's until `reuse`."""
         part, filled = bytearray(), 0
         for plain, last in _flagged(cut(chunks, self._header.segment_bytes - TAG_BYTES)):
-            part = part if filled else self._empty_part()
+            part = part if filled else self._buffers.take()
             end = filled + len(plain) + TAG_BYTES
             self._cipher.seal_into(memoryview(part)[filled:end], plain, self.segments, last=last)
             filled, self.segments = end, self.segments + 1
@@ -49,12 +49,8 @@ class Sealer:
                 filled = 0
 
     def reuse(self, part: bytearray) -> None:
-        """Take a full part back, from any thread: fresh memory costs a fifth of all the work."""
-        if len(part) == self._header.part_bytes:
-            self._done.append(part)
-
-    def _empty_part(self) -> bytearray:
-        return self._done.popleft() if self._done else bytearray(self._header.part_bytes)
+        """Take a part back, from any thread."""
+        self._buffers.give_back(part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +60,7 @@ class Part:
     `ended` when the stream ends with it, `damaged` when its next segment is not authentic.
     """
 
-    segments: deque[bytes]
+    segments: deque[bytearray]
     size: int
     ended: bool = False
     damaged: bool = False
@@ -78,30 +74,33 @@ class Opener:
         self.segments = 0
         self._header = header
         self._cipher = _Cipher(header)
+        self._buffers = Buffers(header.segment_bytes - TAG_BYTES)
 
-    def part(self, number: int, sealed: deque[bytes]) -> Part:
-        """Open one part, in any order and from any thread; `sealed` is emptied on the way."""
+    def part(self, number: int, sealed: Iterable[bytes]) -> Part:
+        """Open one part, which comes in segments, in any order and from any thread."""
         first = number * (self._header.part_bytes // self._header.segment_bytes)
-        segments, size, ended = deque[bytes](), 0, False
-        while sealed:
-            segment = sealed.popleft()
+        segments, size, ended = deque[bytearray](), 0, False
+        for segment in sealed:
             try:
-                plain, ended = self._open(segment, first + len(segments), may_end=not sealed)
+                plain, ended = self._open(segment, first + len(segments), after_end=ended)
             except InvalidTag:
                 return Part(segments=segments, size=size, damaged=True)
             segments.append(plain)
             size += len(segment)
         return Part(segments=segments, size=size, ended=ended)
 
-    def stream(self, parts: Iterable[Part]) -> Iterator[bytes]:
+    def stream(self, parts: Iterable[Part]) -> Iterator[memoryview]:
         """The stream, segment by segment, of all parts in order; each is emptied on the way.
 
-        No part is asked for after the one that ends the stream. Raises ArchiveDamagedError.
+        When nobody views a segment any longer its memory is used for another. No part is asked for
+        after the one that ends the stream. Raises ArchiveDamagedError.
         """
         for number, part in enumerate(parts):
             self.size, self.segments = self.size + part.size, self.segments + len(part.segments)
             while part.segments:
-                yield part.segments.popleft()
+                segment = part.segments.popleft()
+                yield memoryview(segment)
+                self._buffers.give_back(segment)
             if part.damaged:
                 raise self._damaged(f"part {number} was changed or cut, or belongs elsewhere")
             if part.ended:
@@ -110,14 +109,18 @@ class Opener:
                 raise self._damaged(f"part {number} was cut")
         raise self._damaged("it ends in the middle")
 
-    def _open(self, sealed: bytes, number: int, *, may_end: bool) -> tuple[bytes, bool]:
+    def _open(self, sealed: bytes, number: int, *, after_end: bool) -> tuple[bytearray, bool]:
         """Verify and decrypt a segment; also whether it is the last one. Raises InvalidTag."""
+        if after_end or len(sealed) < TAG_BYTES:
+            raise InvalidTag
+        plain, size = self._buffers.take(), len(sealed) - TAG_BYTES
+        del plain[size:]
         try:
-            return self._cipher.open(sealed, number, last=False), False
+            self._cipher.open_into(plain, sealed, number, last=False)
         except InvalidTag:
-            if not may_end:
-                raise
-            return self._cipher.open(sealed, number, last=True), True
+            self._cipher.open_into(plain, sealed, number, last=True)
+            return plain, True
+        return plain, False
 
     def _damaged(self, reason: str) -> ArchiveDamagedError:
         return ArchiveDamagedError(self._header.archive, reason)
@@ -132,8 +135,8 @@ class _Cipher:
     def seal_into(self, sealed: memoryview, plain: Blob, number: int, *, last: bool) -> None:
         self._aead.encrypt_into(self._nonce(number, last), plain, self._bound, sealed)
 
-    def open(self, sealed: bytes, number: int, *, last: bool) -> bytes:
-        return self._aead.decrypt(self._nonce(number, last), sealed, self._bound)
+    def open_into(self, plain: bytearray, sealed: bytes, number: int, *, last: bool) -> None:
+        self._aead.decrypt_into(self._nonce(number, last), sealed, self._bound, plain)
 
     def _nonce(self, number: int, last: bool) -> bytes:
         return self._prefix + struct.pack(">I?", number, last)

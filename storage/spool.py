@@ -2,8 +2,7 @@
 
 import shutil
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from storage.errors import StorageError, StoreFullError
 from storage.local import LocalObjectStore
 from storage.manifest import Archive
-from storage.objects import ObjectStore
+from storage.objects import ObjectStore, Result
 
 SPOOL_GRACE = timedelta(hours=24)
 """What is older was left behind by a worker that was killed."""
@@ -32,21 +31,32 @@ class Spool:
         with suppress(StorageError):  # not here, or not to be had: the store is asked
             return self._copies.get(key, max_bytes=max_bytes)
         data = self._objects.get(key, max_bytes=max_bytes)
-        self._keep(key, [data])
+        self._keep(key, data)
         return data
 
-    def blocks(self, key: str, *, block_bytes: int, max_bytes: int) -> deque[bytes]:
+    def stream(
+        self,
+        key: str,
+        take: Callable[[Iterator[bytes]], Result],
+        *,
+        block_bytes: int,
+        max_bytes: int,
+    ) -> Result:
         """See ObjectStore, and `get`."""
         with suppress(StorageError):
-            return self._copies.blocks(key, block_bytes=block_bytes, max_bytes=max_bytes)
-        found = self._objects.blocks(key, block_bytes=block_bytes, max_bytes=max_bytes)
-        self._keep(key, found)
-        return found
+            return self._copies.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
+        if not self._keeps(key):
+            return self._objects.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
+        self.get(key, max_bytes=max_bytes)
+        return self._copies.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
 
-    def _keep(self, key: str, blocks: Iterable[bytes]) -> None:
+    def _keep(self, key: str, data: bytes) -> None:
         with self._lock:  # a fetch that outlives its reader leaves nothing behind
-            if any(key.startswith(f"{prefix}/") for prefix in self._keeping):
-                self._copies.put(key, b"".join(blocks))
+            if self._keeps(key):
+                self._copies.put(key, data)
+
+    def _keeps(self, key: str) -> bool:
+        return any(key.startswith(f"{prefix}/") for prefix in self._keeping)
 
     @contextmanager
     def keeping(self, archive: Archive) -> Iterator[None]:

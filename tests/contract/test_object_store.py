@@ -1,5 +1,6 @@
 """What every object store promises: memory and directory here, S3 on a real MinIO."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -89,20 +90,33 @@ def test_object_comes_in_blocks(objects: ObjectStore, size: int) -> None:
     content = bytes(number % 251 for number in range(size))
     objects.put("a/b", content)
 
-    blocks = objects.blocks("a/b", block_bytes=100, max_bytes=size)
+    blocks = objects.stream("a/b", list, block_bytes=100, max_bytes=size)
 
-    assert list(blocks) == [content[start : start + 100] for start in range(0, size, 100)]
+    assert blocks == [content[start : start + 100] for start in range(0, size, 100)]
 
 
 def test_blocks_are_limited_as_the_whole_is(objects: ObjectStore) -> None:
     objects.put("a/b", bytes(250))
 
     with pytest.raises(ObjectTooLargeError) as refusal:
-        objects.blocks("a/b", block_bytes=100, max_bytes=249)
+        objects.stream("a/b", list, block_bytes=100, max_bytes=249)
 
     assert (refusal.value.key, refusal.value.max_bytes) == ("a/b", 249)
     with pytest.raises(ObjectNotFoundError):
-        objects.blocks("a/c", block_bytes=100, max_bytes=249)
+        objects.stream("a/c", list, block_bytes=100, max_bytes=249)
+
+
+def test_what_takes_the_blocks_may_fail_or_stop(objects: ObjectStore) -> None:
+    objects.put("a/b", bytes(250))
+
+    def fail(blocks: Iterator[bytes]) -> None:
+        next(blocks)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        objects.stream("a/b", fail, block_bytes=100, max_bytes=250)
+    assert objects.stream("a/b", next, block_bytes=100, max_bytes=250) == bytes(100)
+    assert objects.get("a/b") == bytes(250)
 
 
 def test_sweep_spares_objects(objects: ObjectStore) -> None:

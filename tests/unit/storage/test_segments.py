@@ -95,6 +95,17 @@ def test_parts_may_be_opened_in_any_order(data: st.DataObject) -> None:
     assert b"".join(opener.stream(parts_opened[n] for n in range(len(parts)))) == raw
 
 
+def test_memory_is_used_again_but_not_while_it_is_viewed() -> None:
+    header, raw = header_of(), noise(20 * PART)
+    opener, parts = Opener(header), sealed(header, raw)
+
+    views = list(opener.stream(parts_of(opener, parts)))
+    memory = [view.obj for view in opener.stream(parts_of(opener, parts))]
+
+    assert b"".join(views) == raw
+    assert len(set(map(id, memory))) < len(memory) / 2
+
+
 def test_no_part_is_asked_for_after_the_end() -> None:
     header = header_of()
     opener = Opener(header)
@@ -142,6 +153,21 @@ def test_a_repeated_or_dropped_segment_is_refused() -> None:
     assert passed_on(header, [second, *rest]) == b""
     inner = first[SEGMENT:] + second[:SEGMENT]
     assert passed_on(header, [inner, second, *rest]) == b""
+
+
+def test_a_segment_after_the_last_one_is_refused() -> None:
+    header, raw = header_of(), noise(2 * SEGMENT)
+    [part] = sealed(header, raw)
+    last = part[2 * SEGMENT :]
+
+    assert (
+        passed_on(header, [part[: 2 * SEGMENT] + last.ljust(SEGMENT, b"x")])
+        == raw[: 2 * (SEGMENT - 16)]
+    )
+    assert (
+        passed_on(header, [sealed(header, raw[: 2 * (SEGMENT - 16)])[0] + b"x" * 20])
+        == raw[: 2 * (SEGMENT - 16)]
+    )
 
 
 def test_a_part_of_another_archive_is_refused() -> None:
