@@ -99,7 +99,7 @@ def run_store_audit(address: Address) -> None:
     configure_logging("info")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        server = _Server(address)
+        server = AuditServer(address)
     except OSError as error:
         raise InvalidRequestError(f"{address}: {(error.strerror or str(error)).lower()}") from error
     with server:
@@ -143,7 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the lines are those of MinIO's requests."""
 
 
-class _Server(ThreadingTCPServer):  # HTTPServer would ask the DNS for its own name
+class AuditServer(ThreadingTCPServer):
+    """Takes what MinIO sends."""
+
+    # Not an HTTPServer, which asks the DNS for its own name before it listens.
     allow_reuse_address = True
     daemon_threads = True
 

@@ -1,5 +1,6 @@
-"""A real MinIO, with the settings of docker-compose.yml, tells ``podferry store-audit`` of all it is
-asked for. What it refused is there to read afterwards, and nothing else.
+"""A real MinIO, set up as in docker-compose.yml, tells ``podferry store-audit`` what it was asked.
+
+What it refused is there to read afterwards, and nothing else.
 """
 
 from __future__ import annotations
@@ -47,9 +48,8 @@ class Audited:
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> int:
         """The status of MinIO's answer."""
-        request = urllib.request.Request(
-            f"{self.minio.endpoint}{path}", method=method, headers=headers
-        )
+        url = f"{self.minio.endpoint}{path}"
+        request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 - http
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             answer = opener.open(request, timeout=30)
