@@ -32,6 +32,7 @@ ENTRY_BYTES_MAX = 4 << 20  # longer ones tell of thousands of objects that a use
 READ_BYTES = 64 << 10
 TEXT_MAX = 1024  # characters of a field: S3's longest key
 IDLE_SECONDS = 60.0
+INCOMING = "incoming"
 # What a user may be told who was let in: not there, there already, not as it was, not so long.
 ORDINARY = {404, 409, 412, 416}
 # Headers in which a client says what its address is, and MinIO believes it.
@@ -45,7 +46,7 @@ log = structlog.get_logger()
 
 
 class Api(BaseModel, frozen=True):
-    """What was asked for, and MinIO's answer; 0 where none is told."""
+    """What was asked for, and MinIO's answer: 0 where it knows no such request, and says 400."""
 
     name: Text = ""
     status: int = Field(default=0, alias="statusCode")
@@ -55,6 +56,7 @@ class Entry(BaseModel, frozen=True):
     """An entry of MinIO's audit log, as far as it is looked at."""
 
     time: AwareDatetime
+    trigger: Text = ""  # not INCOMING: MinIO did it by itself
     api: Api
     path: Text = Field(default="", alias="requestPath")
     remote_host: Text = Field(default="", alias="remotehost")
@@ -65,6 +67,8 @@ class Entry(BaseModel, frozen=True):
     @property
     def refused(self) -> bool:
         """Whether MinIO did not do what it was asked for, and the client is to blame."""
+        if not self.api.status:
+            return self.trigger == INCOMING
         ordinary = self.access_key and self.api.status in ORDINARY
         return 400 <= self.api.status < 500 and not ordinary
 
@@ -78,16 +82,16 @@ class Entry(BaseModel, frozen=True):
         return signed.partition("/")[0][:TEXT_MAX]
 
     def line(self) -> dict[str, object]:
-        """What is logged; ``claimed``: of its address MinIO knows what the client says, no more."""
+        """What is logged; with ``host_claimed`` MinIO took the address from the client's words."""
         return {
             "time": self.time.isoformat(),
             "api": self.api.name,
             "path": self.path,
             "status": self.api.status,
             "remote_host": self.remote_host,
-            "claimed": any(name.lower() in FORWARDED for name in self.headers),
+            "host_claimed": any(name.lower() in FORWARDED for name in self.headers),
             "access_key": self.access_key or self.claimed_key,
-            "proven": bool(self.access_key),
+            "key_proven": bool(self.access_key),
         }
 
 

@@ -144,8 +144,13 @@ def test_who_has_no_keys_is_noted(audited: Audited, method: str, path: str, api:
     assert audited.ask(path, method) == 403
     line = audited.line(path)
     assert (line["status"], line["api"], line["remote_host"]) == (403, api, "127.0.0.1")
-    assert (line["access_key"], line["proven"], line["claimed"]) == ("", False, False)
+    assert (line["access_key"], line["key_proven"], line["host_claimed"]) == ("", False, False)
     assert line["time"] <= line["timestamp"]
+
+
+def test_what_minio_does_not_know_is_noted_without_a_status(audited: Audited) -> None:
+    assert audited.ask("/podferry/patched", "PATCH") == 400
+    assert audited.line("/podferry/patched")["status"] == 0
 
 
 def test_who_guesses_keys_is_noted_with_the_name_that_was_tried(audited: Audited) -> None:
@@ -158,7 +163,7 @@ def test_who_guesses_keys_is_noted_with_the_name_that_was_tried(audited: Audited
     tried |= dict.fromkeys(["known", "in-the-query"], audited.minio.access_key)
     lines = {key: audited.line(f"/podferry/{key}") for key in tried}
     assert {key: line["access_key"] for key, line in lines.items()} == tried
-    assert not any(line["proven"] for line in lines.values())
+    assert not any(line["key_proven"] for line in lines.values())
     (signature,) = parse_qs(urlsplit(url).query)["X-Amz-Signature"]
     nothing_leaked({"signature": signature}, logs(audited.receiver.directory))
 
@@ -171,7 +176,11 @@ def test_a_user_who_asks_for_what_is_not_his_is_noted_by_name(audited: Audited) 
     ):
         others.get("theirs")
     line = audited.line("/others/theirs")
-    assert (line["status"], line["access_key"], line["proven"]) == (403, keys["access_key"], True)
+    assert (line["status"], line["access_key"], line["key_proven"]) == (
+        403,
+        keys["access_key"],
+        True,
+    )
 
 
 def test_who_says_that_he_is_elsewhere_is_noted_as_one_who_says_so(audited: Audited) -> None:
@@ -179,7 +188,7 @@ def test_who_says_that_he_is_elsewhere_is_noted_as_one_who_says_so(audited: Audi
         address = "for=192.0.2.7" if header == "Forwarded" else "192.0.2.7"
         assert audited.ask(f"/podferry/{header}", **{header: address}) == 403
         line = audited.line(f"/podferry/{header}")
-        assert (line["remote_host"], line["claimed"]) == ("192.0.2.7", True)
+        assert (line["remote_host"], line["host_claimed"]) == ("192.0.2.7", True)
 
 
 def test_what_is_granted_is_not_noted(audited: Audited) -> None:

@@ -18,7 +18,7 @@ SIGNATURE = "5cac94565952273f0a1424e1b38149a6db9ad321c79fcad1280fd336d29057eb"
 SCOPE = "20261128/us-east-1/s3/aws4_request"
 V4 = f"AWS4-HMAC-SHA256 Credential=someone/{SCOPE}, SignedHeaders=host, Signature={SIGNATURE}"
 # as MinIO sent it, but for what is cut of the headers
-SENT = {
+SENT: dict[str, Any] = {
     "version": "1",
     "deploymentid": "74b30b85-88fb-4d14-b56b-2a9337f6b0e1",
     "time": "2026-11-28T20:44:59.187451201Z",
@@ -65,9 +65,9 @@ def test_a_line_has_what_was_refused_to_whom_and_no_signature() -> None:
         "path": "/podferry/checkpoints/web",
         "status": 403,
         "remote_host": "192.0.2.7",
-        "claimed": False,
+        "host_claimed": False,
         "access_key": "someone",
-        "proven": False,
+        "key_proven": False,
     }
 
 
@@ -84,9 +84,16 @@ def test_what_is_ordinary_for_who_was_let_in_is_no_refusal(
     status: int, access_key: str, refused: bool
 ) -> None:
     lines = noted(entry(status, accessKey=access_key))
-    assert [(line["status"], line["proven"]) for line in lines] == (
+    assert [(line["status"], line["key_proven"]) for line in lines] == (
         [(status, bool(access_key))] if refused else []
     )
+
+
+@pytest.mark.parametrize(("trigger", "refused"), [("incoming", True), ("internal-scanner", False)])
+def test_a_request_that_minio_does_not_know_is_refused_too(trigger: str, refused: bool) -> None:
+    """MinIO tells no status of it, nor of what it did by itself."""
+    lines = noted(entry(trigger=trigger, api={"rx": 0, "tx": -1}))
+    assert [line["status"] for line in lines] == ([0] if refused else [])
 
 
 @pytest.mark.parametrize(
@@ -112,14 +119,14 @@ def test_the_key_is_the_one_that_was_tried(
     headers: dict[str, str], query: dict[str, str], key: str
 ) -> None:
     (line,) = noted(entry(requestHeader=headers, requestQuery=query))
-    assert (line["access_key"], line["proven"]) == (key, False)
+    assert (line["access_key"], line["key_proven"]) == (key, False)
     nothing_leaked({"signature": SIGNATURE}, [("line", repr(line))])
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-Ip", "Forwarded"])
 def test_an_address_that_a_client_claims_is_told_from_one_that_minio_saw(header: str) -> None:
     (line,) = noted(entry(requestHeader={header: "192.0.2.7"}))
-    assert line["claimed"]
+    assert line["host_claimed"]
 
 
 def test_several_entries_are_several_lines_and_long_names_are_cut() -> None:
