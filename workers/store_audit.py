@@ -100,12 +100,12 @@ def run_store_audit(address: Address) -> None:
 
     Raises InvalidRequestError where nothing can listen there.
     """
-    configure_logging("info")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         server = AuditServer(address)
     except OSError as error:
         raise InvalidRequestError(f"{address}: {(error.strerror or str(error)).lower()}") from error
+    configure_logging("info")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with server:
         log.info("MinIO's audit log is awaited", address=str(address))
         server.serve_forever()

@@ -17,6 +17,7 @@ from podferry.cli.common import (
     print_records,
     print_table,
 )
+from tasks.errors import InvalidRequestError
 from workers.settings import dev_state_dir, load_settings
 
 SocketOption = Annotated[
@@ -167,7 +168,7 @@ def store_audit(
     try:
         address = parse_address(listen)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise InvalidRequestError(f"--listen: {error}") from error
     run_store_audit(address)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tasks.errors import InvalidRequestError
 from tests.leaks import nothing_leaked
 from workers.metrics.address import Address
-from workers.store_audit import ENTRY_BYTES_MAX, TEXT_MAX, AuditServer, note
+from workers.store_audit import ENTRY_BYTES_MAX, TEXT_MAX, AuditServer, note, run_store_audit
 
 SIGNATURE = "5cac94565952273f0a1424e1b38149a6db9ad321c79fcad1280fd336d29057eb"
 SCOPE = "20261128/us-east-1/s3/aws4_request"
@@ -170,3 +171,10 @@ def test_minio_is_told_that_it_arrived_whatever_it_was(
         "what came is no entry of MinIO's audit log",
         "refused by the store",
     ]
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with AuditServer(Address("127.0.0.1", 0)) as server:
+        taken = Address("127.0.0.1", server.server_address[1])
+        with pytest.raises(InvalidRequestError, match=f"{taken}: address already in use"):
+            run_store_audit(taken)
