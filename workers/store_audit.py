@@ -28,7 +28,9 @@ from workers.logs import configure_logging
 if TYPE_CHECKING:
     from workers.metrics.address import Address
 
-ENTRY_BYTES_MAX = 4 << 20  # longer ones tell of thousands of objects that a user may remove
+# MinIO takes 1 MiB of path and headers, of which JSON makes up to six. Longer is only what tells of
+# hundreds of objects that a user removes at once.
+ENTRY_BYTES_MAX = 8 << 20
 READ_BYTES = 64 << 10
 TEXT_MAX = 1024  # characters of a field: S3's longest key
 IDLE_SECONDS = 60.0
