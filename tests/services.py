@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+import boto3
 import pytest
 
 from storage import ObjectStore, open_objects
@@ -91,6 +92,27 @@ class S3Server:
         """A store at BUCKET[/PREFIX] here, with the root user's keys."""
         keys = {"access_key": self.access_key, "secret_key": self.secret_key}
         return open_objects(self.url(path), **{**keys, **options})
+
+    def temporary_keys(self, policy: str) -> dict[str, str]:
+        """Options of `objects` for somebody who may do what a policy says (MinIO has it)."""
+        sts = boto3.client(
+            "sts",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name="us-east-1",
+        )
+        with contextlib.closing(sts):
+            given = sts.assume_role(
+                RoleArn="arn:aws:iam::123456789012:role/podferry",
+                RoleSessionName="podferry",
+                Policy=policy,
+            )["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "session_token": given["SessionToken"],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Commands that run or show the installation: worker, dev, flower, workers, ps."""
+"""Commands that run or show the installation: worker, dev, flower, store-audit, workers, ps."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from podferry.cli.common import (
     print_records,
     print_table,
 )
+from tasks.errors import InvalidRequestError
 from workers.settings import dev_state_dir, load_settings
 
 SocketOption = Annotated[
@@ -152,7 +153,26 @@ def flower(
     )
 
 
+def store_audit(
+    listen: Annotated[
+        str,
+        typer.Option(
+            "--listen", metavar="[IP:]PORT", help="Where MinIO alone reaches it; else on loopback."
+        ),
+    ] = "9465",
+) -> None:
+    """Log what MinIO refuses: take its audit log, and write a line for each refused request."""
+    from workers.metrics.address import parse_address
+    from workers.store_audit import run_store_audit
+
+    try:
+        address = parse_address(listen)
+    except ValueError as error:
+        raise InvalidRequestError(f"--listen: {error}") from error
+    run_store_audit(address)
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (worker, dev, flower, workers, ps):
+    for command in (worker, dev, flower, store_audit, workers, ps):
         app.command()(command)

@@ -85,6 +85,7 @@ def test_without_any_settings_the_next_step_is_named(podferry: Run) -> None:
         (("worker", "--control", "--log-level", "loud"), "PODFERRY_LOG_LEVEL: 'loud' is none of"),
         (("dev", "--socket", "/nowhere.sock"), "there is no Podman socket at /nowhere.sock"),
         (("flower",), "no broker is configured; set PODFERRY_REDIS_URL"),
+        (("store-audit", "--listen", "hub:9465"), "--listen: it must be PORT, IP:PORT"),
         (("add-host", "a", "--dir", "/nowhere"), "make one with podferry init"),
         (("migrate", "web", "--deadline", "10m", "--redis", NOWHERE), "does not answer"),
         (("worker", "--control", "--bwlimit", "fast"), "PODFERRY_BWLIMIT: it must be NUMBER"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from workers.installation import OPERATOR
 
 pytestmark = pytest.mark.integration
 
-RESTARTED = ("redis", "minio", "control", "flower", "proxy", "prometheus")
+RESTARTED = ("redis", "minio", "audit", "control", "flower", "proxy", "prometheus")
 SECRETS = "/etc/podferry/secrets"  # as the document has them
 ENDS_SECONDS = 240  # a step that was lost is found by its lease
 READ = """
@@ -33,8 +34,16 @@ headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if lo
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 print(opener.open(urllib.request.Request(url, headers=headers), timeout=30).read().decode())
 """
-
-
+# asks for a URL without any login, whoever answers; prints the status
+KNOCK = """
+import ssl, sys, urllib.error, urllib.request
+https = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
+try:
+    opener.open(sys.argv[1], timeout=30)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
 COMPOSE = ROOT / "docker-compose.yml"
 LOCKS = (ROOT / "requirements.lock", ROOT / "ops" / "images" / "podferry" / "requirements.lock")
 BUILDING = ("hatchling", "tomlkit", "trove-classifiers")  # of the image alone, and left out of it
@@ -62,13 +71,29 @@ def test_a_variable_that_is_not_set_is_named(missing: str) -> None:
     assert "docs/install.md" in last
 
 
-def test_others_images_are_pinned_and_none_is_root() -> None:
+def configured() -> dict[str, Any]:
+    """The file, as Compose understands it."""
     done = compose(
         *("--profile", "monitoring", "config", "--format", "json"),
         PODFERRY_SECRETS="/s",
         PODFERRY_HUB="hub.example",
     )
-    services = json.loads(done.stdout)["services"]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_minio_alone_reaches_what_notes_whom_it_refused() -> None:
+    found = configured()
+    networks = {name: set(service["networks"]) for name, service in found["services"].items()}
+    assert networks.pop("minio") == {"default", "audit"}
+    assert networks.pop("audit") == {"audit"}
+    assert set.union(*networks.values()) == {"default"}
+    assert found["networks"]["audit"]["internal"]
+    assert "ports" not in found["services"]["audit"]
+
+
+def test_others_images_are_pinned_and_none_is_root() -> None:
+    services = configured()["services"]
     assert set(services) == {*RESTARTED, "bucket", "grafana"}
     for name, service in services.items():
         assert service["user"] in {"10001:10001", "nobody"}, name
@@ -124,6 +149,26 @@ def test_only_redis_and_minio_are_offered_to_others(fleet: Stack) -> None:
     address = fleet.lab.state["hosts"][HUB]["address"]
     assert {port for port, at in offered.items() if at == address} == {6379, 9000}
     assert {at for port, at in offered.items() if port not in {6379, 9000}} == {"127.0.0.1"}
+
+
+def test_minio_notes_whom_it_refused_and_no_move(fleet: Stack, web: Workload) -> None:
+    """Somebody on the network of host a, without keys; the moves until now asked for much more."""
+    assert web.on("b")
+    hosts = fleet.lab.state["hosts"]
+    path = "/podferry/checkpoints/web"
+    url = f"https://{hosts[HUB]['address']}:9000{path}"
+    words = ("exec", "a", "--", "env", "-i", sys.executable, "-c", KNOCK, url)
+    assert fleet.lab.call(*words).stdout == "403\n"
+
+    def noted() -> list[dict[str, Any]]:
+        text = fleet.type("docker compose logs --no-color --no-log-prefix audit")
+        # Compose writes an escape sequence before each
+        lines = [json.loads(line[line.index("{") :]) for line in text.splitlines()]
+        return [line for line in lines if line["event"] == "refused by the store"]
+
+    (line,) = eventually(noted, "MinIO does not tell of it")
+    assert (line["path"], line["status"], line["key_proven"]) == (path, 403, False)
+    assert line["remote_host"] == hosts["a"]["address"]
 
 
 def published(fleet: Stack) -> dict[int, str]:

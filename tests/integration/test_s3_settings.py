@@ -10,7 +10,6 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from storage import ArchiveStore, StoreAccessError, StoreConfigError
@@ -114,22 +113,10 @@ def documented(key: str) -> str:
 def test_documented_policy_is_enough_and_temporary_keys_work(plain_minio: S3Server) -> None:
     with opened(plain_minio, region=None) as everything:
         everything.check()
-    sts = boto3.client(
-        "sts",
-        endpoint_url=plain_minio.endpoint,
-        aws_access_key_id=plain_minio.access_key,
-        aws_secret_access_key=plain_minio.secret_key,
-        region_name="us-east-1",
-    )
-    with contextlib.closing(sts):
-        given = sts.assume_role(
-            RoleArn="arn:aws:iam::123456789012:role/podferry",
-            RoleSessionName="podferry",
-            Policy=documented("Statement"),
-        )["Credentials"]
-    keys = {"access_key": given["AccessKeyId"], "secret_key": given["SecretAccessKey"]}
+    given = plain_minio.temporary_keys(documented("Statement"))
+    keys = {name: given[name] for name in ("access_key", "secret_key")}
 
-    with opened(plain_minio, region=None, **keys, session_token=given["SessionToken"]) as objects:
+    with opened(plain_minio, region=None, **given) as objects:
         objects.check()
         archives = ArchiveStore(objects, keys=KEYS)
         saved = store_checkpoint(archives)
@@ -139,9 +126,7 @@ def test_documented_policy_is_enough_and_temporary_keys_work(plain_minio: S3Serv
         archives.delete_checkpoint(saved.id)
         assert list(objects.list("")) == []
     with (
-        contextlib.closing(
-            plain_minio.objects("another", **keys, session_token=given["SessionToken"])
-        ) as another,
+        contextlib.closing(plain_minio.objects("another", **given)) as another,
         pytest.raises(StoreAccessError),
     ):
         another.check()
