@@ -16,6 +16,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from runtime import Finding
 
+# What a worker works on, and so how many workloads leave a host, where nobody says another number.
+AT_ONCE = 4
 HOST_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 

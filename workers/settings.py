@@ -37,7 +37,7 @@ from tasks.broker import with_ca
 from tasks.errors import InvalidRequestError
 from tasks.hosts import parse_labels
 from tasks.ladder import parse_ladder
-from tasks.models import LADDER, Fallback, HostName
+from tasks.models import AT_ONCE, LADDER, Fallback, HostName
 from tasks.records import KEEP_RECORDS
 from workers.metrics.address import Address, parse_address
 from workers.notices.metadata import METADATA_URL, MetadataService
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     )
     host: HostName | None = Field(default=None, description="Name of this worker's host")
     socket: str = Field(default=DEFAULT_SOCKET, description="Path of this host's Podman socket")
-    concurrency: int = Field(default=2, ge=1, le=32, description="Units at once on a worker")
+    concurrency: int = Field(default=AT_ONCE, ge=1, le=32, description="Units at once on a worker")
     lease_seconds: float = Field(
         default=30.0, ge=2, description="How long a step stays taken after its worker's last sign"
     )

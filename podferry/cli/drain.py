@@ -31,7 +31,7 @@ from tasks.drains.models import (
     Order,
 )
 from tasks.hosts import parse_labels
-from tasks.models import OnDeadline, Outcome
+from tasks.models import AT_ONCE, OnDeadline, Outcome
 
 if TYPE_CHECKING:
     from podferry.client import Client
@@ -63,8 +63,8 @@ def drain(
         OnDeadline,
         typer.Option(help="What has no time for its memory: goes cold, stays, or goes on late."),
     ] = OnDeadline.COLD,
-    max_parallel: ParallelOption = 2,
-    per_target: PerTargetOption = 2,
+    max_parallel: ParallelOption = AT_ONCE,
+    per_target: PerTargetOption = AT_ONCE,
     order: Annotated[Order, typer.Option(help="Which are first, of equal priority.")] = Order.VALUE,
     selector: SelectorOption = "",
     ignore_system: Annotated[
@@ -108,7 +108,7 @@ def restore_host(
     host: HostArgument,
     deadline: DeadlineOption = "",
     no_deadline: NoDeadlineOption = False,
-    max_parallel: ParallelOption = 2,
+    max_parallel: ParallelOption = AT_ONCE,
     detach: DetachOption = False,
     output: OutputOption = Output.TABLE,
     redis: RedisOption = None,
@@ -125,7 +125,7 @@ def restore_host(
 def bring_back(
     client: Client,
     host: str,
-    max_parallel: int = 2,
+    max_parallel: int = AT_ONCE,
     seconds: float | None = None,
     *,
     detach: bool = False,

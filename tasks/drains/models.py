@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from tasks.models import GroupKind, HostName, Model, Need, OnDeadline, Outcome, State, now
+from tasks.models import AT_ONCE, GroupKind, HostName, Model, Need, OnDeadline, Outcome, State, now
 
 PREFIX = "drain-"
 
@@ -51,8 +51,8 @@ class Order(StrEnum):
 class DrainOptions(Model):
     """What was asked beyond the host."""
 
-    max_parallel: int = Field(default=2, ge=1, le=100)  # workloads that leave at once
-    per_target: int = Field(default=2, ge=1, le=100)  # of these, to one host
+    max_parallel: int = Field(default=AT_ONCE, ge=1, le=100)  # workloads that leave at once
+    per_target: int = Field(default=AT_ONCE, ge=1, le=100)  # of these, to one host
     order: Order = Order.VALUE
     on_deadline: OnDeadline = OnDeadline.COLD
     ignore_system: bool = False  # leave what belongs to the host; else it refuses the drain

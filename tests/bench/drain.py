@@ -16,6 +16,7 @@ from typing import TypeVar
 from unittest.mock import patch
 
 from podferry import Drain, DrainResult
+from tasks.models import AT_ONCE
 from tests.bench.machine import cpu_seconds
 from tests.bench.moves import MODULE, PODFERRY, by_hand, ours, podferry, rest_moves, tidy
 from tests.bench.progress import say
@@ -26,7 +27,6 @@ from tests.lab import Lab, counter_context, lab
 HOSTS = ("a", "b", "c", "d")
 MIXED_MIB = (8, 8, 64, 8, 16, 128, 8, 32, 256, 8, 16, 512)
 WARM_UP_MIB = (8, 64, 256)  # what has left the host before: a drain learns from it
-PARALLEL = "4"
 NOTICED_MIB = 64
 NOTICE_SECONDS = 30
 WAIT_SECONDS = 180.0
@@ -41,11 +41,7 @@ def four_hosts() -> Iterator[tuple[Lab, Path]]:
         notice, asked = Path(name, "notice"), Path(name, "asked")
         asked.write_text(f'#!/bin/sh\n[ "$PODFERRY_HOST" = a ] && cat {notice} 2>/dev/null\n')
         asked.chmod(0o755)
-        settings = {
-            **os.environ,
-            "PODFERRY_NOTICES": f"command:{asked}",
-            "PODFERRY_CONCURRENCY": PARALLEL,  # or it is the host's worker that lets no more leave
-        }
+        settings = {**os.environ, "PODFERRY_NOTICES": f"command:{asked}"}
         with lab(HOSTS, minio="yes") as made, counter_context() as context:
             with patch.dict("os.environ", settings):
                 made.call("workers", "start")
@@ -69,7 +65,7 @@ def measure(made: Lab, containers: int) -> Drained:
     begun = _begun(made, sizes)
     targets = {workload.name: host for workload, host in zip(begun, cycle(HOSTS[1:]), strict=False)}
     _, rest, rest_cpu = _worked(partial(rest_moves, made, targets))
-    say(f"{PARALLEL} at a time by bare REST calls: {rest:.1f} s")
+    say(f"{AT_ONCE} at a time by bare REST calls: {rest:.1f} s")
     _forget(made, begun)
     by_script = [_by_hand(made, number, size) for number, size in enumerate(sizes)]
     script = sum(seconds for seconds, _ in by_script)
@@ -134,8 +130,7 @@ def _by_hand(made: Lab, number: int, size: int) -> tuple[float, float]:
 
 
 def _drain(made: Lab, *options: str) -> Drain:
-    words = ("drain", "a", "--max-parallel", PARALLEL, "--per-target", PARALLEL, *options)
-    done = made.call("exec", "hub", "--", str(PODFERRY), *words, "-o", "json")
+    done = made.call("exec", "hub", "--", str(PODFERRY), "drain", "a", *options, "-o", "json")
     return Drain.model_validate_json(done.stdout)
 
 

@@ -2,7 +2,7 @@
 
 usage: python -m tests.bench.rest_move SOURCE_SOCKET CONTAINER TARGET_SOCKET [CONTAINER …]
 
-Moves them four at a time, as a drain is measured. Prints as JSON, for each, the seconds of its
+Moves as many at a time as a drain does. Prints as JSON, for each, the seconds of its
 steps and the bytes of the archive. Looks at nothing beforehand, heals no loss of Podman's export,
 encrypts nothing, falls back to nothing.
 """
@@ -21,6 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote
 
+from tasks.models import AT_ONCE
 from tests.bench.s3_tools import Store
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 API = "/v5.0.0/libpod/containers"
 READ_BYTES = 1 << 20
-PARALLEL = 4
 
 
 class Connection(http.client.HTTPConnection):
@@ -110,7 +110,7 @@ def main(words: list[str]) -> None:
         sys.exit(__doc__)
     source, containers, targets = words[0], words[1::2], words[2::2]
     store = Store.named()
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         done = pool.map(partial(move, store, store.client(), source), containers, targets)
         print(json.dumps(list(done)))
 

@@ -26,7 +26,7 @@ LOOK_SECONDS = 2.0
 SPARE_SECONDS = 2.0  # the drain ends before the machine does
 LEAST_SECONDS = 1.0  # a drain whose deadline has passed begins nothing
 LATE = timedelta(minutes=10)  # a machine that is still there then was not taken away
-OPTIONS = DrainOptions(max_parallel=4, per_target=4, ignore_system=True)
+OPTIONS = DrainOptions(ignore_system=True)
 log = structlog.get_logger()
 
 

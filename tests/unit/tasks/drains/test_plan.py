@@ -12,6 +12,7 @@ from tasks.drains.plan import USED, makespan, ordered, placed, reservations, tim
 from tasks.drains.rates import COLD_SECONDS, Rates, crowded, rates
 from tasks.hosts import HostState
 from tasks.models import (
+    AT_ONCE,
     Kind,
     Need,
     OnDeadline,
@@ -82,7 +83,7 @@ def test_what_cannot_be_checkpointed_stays_cold() -> None:
     drain = drain_of(item(1, method=Method.COLD, may_go_live=False, because="a GPU"))
     again = by_name(timed(drain, RATES, 100.0))["c1"]
     assert (again.method, again.because) == (Method.COLD, "a GPU")
-    assert again.seconds == RATES.cold * crowded(2)
+    assert again.seconds == RATES.cold * crowded(AT_ONCE)
 
 
 def test_what_must_keep_its_memory_never_goes_cold() -> None:

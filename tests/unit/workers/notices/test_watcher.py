@@ -18,7 +18,7 @@ from tasks.drains.models import Drain, DrainOptions, new_drain
 from tasks.drains.records import Drains
 from tasks.drains.requests import begin_drain, cancel_drain
 from tasks.hosts import HostState
-from tasks.models import OnDeadline, State, WorkerInfo, now
+from tasks.models import AT_ONCE, OnDeadline, State, WorkerInfo, now
 from tasks.records import Records
 from tasks.registry import Registry
 from tests.fleet import eventually
@@ -100,7 +100,7 @@ def test_a_notice_drains_the_host(
     [drain] = drains.live()
     assert drain.host == "a"
     assert drain.reason == "reclaim notice from told: terminate"
-    assert drain.options == DrainOptions(max_parallel=4, per_target=4, ignore_system=True)
+    assert drain.options == DrainOptions(ignore_system=True)
     spare = timedelta(seconds=SPARE_SECONDS)
     assert drain.deadline is not None
     assert abs(drain.deadline - (source.notices[0].deadline - spare)) < timedelta(seconds=1)
@@ -186,7 +186,7 @@ def test_a_drain_under_way_gets_the_earlier_deadline(
     [drain] = drains.live()
     assert (drain.id, drain.deadline) == (running.id, source.notices[0].deadline)
     assert drain.options.on_deadline is OnDeadline.COLD
-    assert drain.options.max_parallel == 4
+    assert drain.options.max_parallel == AT_ONCE
     end(drains, drain)
     watcher.look()
     assert len(drains.recent()) == 1
