@@ -27,9 +27,9 @@ Fake hosts, on which one workload in each drain leaves at a time; every tenth ho
 of these at once. The engines are fakes that hold a few bytes and take no time: what is left is what
 orchestration costs. Redis (with its append-only file), Celery, the records, the control worker and
 the archives (in a directory) are real. A worker for each host does not fit on one machine: two
-processes are the workers of all hosts, and tell for each of them what its worker would tell, as
-often; of more than {unstretched} hosts, what they hold is told more seldom. Every workload ran
-once at the end, on a host that was not drained.
+processes are the workers of all hosts. Each step is stated by its host, and they tell for each host
+what its worker would tell, as often; of more than {unstretched} hosts, what they hold is told more
+seldom. Every workload ran once at the end, on a host that was not drained.
 
 What hosts tell while nothing moves is measured first, and subtracted. A move is seven units of work
 on two hosts."""
