@@ -132,7 +132,8 @@ class Runtime(Protocol):
         """Run a command and stream what it says; the stream has the exit code at its end.
 
         ``stdin`` is sent in the background and then closed; a terminal's reader is told of the end
-        by a Ctrl-D (0x04) only. Raises ExecFailedError, at the latest when the stream ends.
+        by a Ctrl-D (0x04) only. Raises ExecFailedError, at the latest when the stream ends; so too
+        for a start that the engine lost, which exec makes again: its words are passed on by then.
         """
 
     def inspect(self, container: str) -> ContainerInfo:

@@ -227,6 +227,12 @@ class Records:
         ids = cast("set[bytes]", self._redis.smembers(LIVE))
         return self.some(sorted(i.decode() for i in ids), known_only=known_only)
 
+    def live_of(self, host: str) -> list[Workflow]:
+        """Those of a host that have not ended, as far as they can be read."""
+        ids = cast("list[bytes]", self._redis.zinter([host_list(host), LIVE]))
+        found = self.some([i.decode() for i in ids], known_only=True)
+        return [workflow for workflow in found if workflow.state is not State.ENDED]
+
     def log(self, workflow_id: str, event: Event) -> None:
         """Append to a workflow's log."""
         self._redis.xadd(

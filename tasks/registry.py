@@ -141,6 +141,10 @@ class Registry:
         self.require_known(host)
         return bool(self._redis.hdel(CORDONS, host))
 
+    def cordoned(self) -> set[str]:
+        """The hosts that new workloads are kept away from."""
+        return {host.decode() for host in cast("list[bytes]", self._redis.hkeys(CORDONS))}
+
     def label(self, host: str, put: Mapping[str, str], remove: Collection[str] = ()) -> None:
         """Set and remove an operator's labels of a host; what its worker tells is not touched.
 

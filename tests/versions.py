@@ -22,12 +22,15 @@ ADDED = "added_tomorrow"
 RECORDS = {
     "tasks/models.py": ("Step", "Options", "Workflow", "Event", "Inventory", "WorkerInfo"),
     "tasks/hosts.py": ("HostReport",),
+    "tasks/statements.py": ("Statement",),
     "tasks/facts.py": ("MemberFacts", "SourceFacts", "TargetCheck"),
     "tasks/drains/models.py": ("Item", "Drain"),
     "runtime/preflight/facts.py": ("HostFacts", "Canary", "Room", "ContainerFacts"),
     "storage/manifest.py": ("Archive", "ImageRef", "CheckpointDraft"),
     "storage/header.py": ("Header",),
 }
+# A statement is written without what it does not speak of: where it is made, it speaks of it.
+SAID = {"tasks/records.py": "Statement(version=1, "}
 START = """import sys
 from podferry.cli import main
 sys.exit(main())
@@ -73,6 +76,11 @@ def _make_tomorrow(place: Path) -> None:
             text, count = opening.subn(rf'\g<1>\n    {ADDED}: str = "yes"\n', text, count=1)
             assert count == 1, f"{module} has no {record}"
         source.write_text(text)
+    for module, made in SAID.items():
+        source = place / module
+        text = source.read_text()
+        assert text.count(made) == 1, f"{module} does not make one {made}…)"
+        source.write_text(text.replace(made, f'{made}{ADDED}="yes", '))
     told = place / f"podferry-{TOMORROW}.dist-info"
     told.mkdir()
     (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: podferry\nVersion: {TOMORROW}\n")

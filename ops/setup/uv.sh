@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Prints the path of uv, which is installed into the cache where the machine has none.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/cache.sh"
 
 if uv="$(command -v uv)"; then
     echo "$uv"
     exit 0
 fi
-home="${PODFERRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/podferry}/uv"
+home=$cache/uv
 if [[ ! -x $home/bin/uv ]]; then
     python3 -c 'import ensurepip, venv' 2>/dev/null || "$(dirname "${BASH_SOURCE[0]}")/system.sh" >&2
     echo "uv: installing it into the cache" >&2

@@ -41,7 +41,7 @@ from tasks.models import (
     now,
 )
 from tasks.placement import Candidate
-from tasks.placing import Placer
+from tasks.placing import MOVES, Placer
 
 if TYPE_CHECKING:
     from tasks.drains.records import Drains
@@ -89,20 +89,18 @@ class Driver:
         if drain.state is State.ENDED:
             return drain
         ended = self._ended(drain)
-        parked = self._unparked(drain)
+        anew = self._placed_anew(drain)
         learnt = self._rates(drain) if drain.deadline else None
-        there = None if drain.back else self._registry.inventory(drain.host)
 
         def change(drain: Drain) -> Drain:
-            drain = drain.with_items(_settled(drain, ended)).with_items(_placed(drain, parked))
+            drain = drain.with_items(_settled(drain, ended)).with_items(_placed(drain, anew))
             moment = now()
             if learnt is not None:
                 drain = timed(drain, learnt, drain.seconds_left(moment))
             drain = drain.with_items(_given_up(drain, moment))
-            drain = drain.with_items(_next(drain, moment))
-            return verified(drain, there) if all(item.over for item in drain.items) else drain
+            return drain.with_items(_next(drain, moment))
 
-        drain = self._drains.update(drain_id, change)
+        drain = self._verified(self._drains.update(drain_id, change))
         for item in drain.items:
             if item.state is ItemState.BEGUN:
                 self._go_on(drain, item)
@@ -126,13 +124,38 @@ class Driver:
             i: w for i, w in found.items() if i not in again or w.outcome is not Outcome.STOPPED
         }
 
-    def _unparked(self, drain: Drain) -> list[Item]:
-        """What waits for a host, placed anew where one fits by now."""
-        waiting = [item for item in drain.items if item.state is ItemState.PARKED]
+    def _placed_anew(self, drain: Drain) -> list[Item]:
+        """What waits for a host, or was to go to one that takes nothing any more, placed anew."""
+        shut = set() if drain.back else self._registry.cordoned()
+        waiting = [
+            item
+            for item in drain.items
+            if item.state is ItemState.PARKED or (item.waiting and item.target in shut)
+        ]
         if not waiting:
             return []
         candidates = reservations(self._drains.live(), self._placer.candidates())
         return placed(waiting, _for(drain, candidates))
+
+    def _verified(self, drain: Drain) -> Drain:
+        """The drain, ended if all of it is over and nothing is left on its host; see verified."""
+        if not all(item.over for item in drain.items):
+            return drain
+        there = None if drain.back else self._registry.inventory(drain.host)
+        ends = verified(drain, there).state is State.ENDED
+        if ends and there and not drain.cancel_requested and self._coming(there):
+            return drain
+        return self._drains.update(drain.id, lambda drain: verified(drain, there))
+
+    def _coming(self, there: Inventory) -> bool:
+        """Whether something is on its way to a host, or came after this look at it.
+
+        Where the host is cordoned, such a move was begun before.
+        """
+        moves = self._records.live_of(there.host)
+        moves += self._records.recent(LEARN_FROM, host=there.host, state=State.ENDED)
+        to = (move for move in moves if move.target == there.host and move.kind in MOVES)
+        return any(move.ended is None or move.ended >= there.taken for move in to)
 
     def _go_on(self, drain: Drain, item: Item) -> None:
         """Submit the workflow of an item, unless it was submitted before; cancel it with the drain.
@@ -173,6 +196,8 @@ def verified(drain: Drain, there: Inventory | None) -> Drain:
 
     What came there meanwhile is drained too.
     """
+    if drain.state is State.ENDED or not all(item.over for item in drain.items):
+        return drain
     if drain.back or drain.cancel_requested or there is None or there.error:
         return _ended(drain)
     if any(item.ended is not None and item.ended >= there.taken for item in drain.items):
@@ -213,8 +238,8 @@ def _settled(drain: Drain, ended: dict[str, Workflow]) -> list[Item]:
 
 
 def _placed(drain: Drain, found: Sequence[Item]) -> list[Item]:
-    """What was placed, where it still waits as it did."""
-    waiting = {item.workload for item in drain.items if item.state is ItemState.PARKED}
+    """What was placed, where it still waits."""
+    waiting = {item.workload for item in drain.items if item.waiting}
     return [item for item in found if item.workload in waiting]
 
 

@@ -36,10 +36,11 @@ FROM scratch
 COPY busybox /bin/busybox
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
 """
-# What only its memory knows is written again and again; a process that starts anew writes another.
+# What only its memory knows is written where it is missing; a process that starts anew writes
+# another. Not again and again: a file that is open while its layer is left out cannot be restored.
 KEEPS_A_TOKEN = (
     "token=$(cat /proc/sys/kernel/random/uuid); echo started;"
-    " while :; do echo $token > /token; sleep 0.05; done"
+    " while :; do [ -e /token ] || echo $token > /token; sleep 0.05; done"
 )
 EXITS_WITH_3 = ("sh", "-c", "echo out; exit 3")
 MISSING = ("/nowhere/nosuch",)

@@ -42,6 +42,12 @@ class Mixed(Fleet):
         """The version of each node's worker that lives."""
         return {i.host or "hub": i.version for i, alive in self.client.workers() if alive}
 
+    def passed_over(self, host: str, workflow_id: str) -> bool:
+        """Whether the control worker said that it does not know what this host added."""
+        reason = f"{host}: it may not state {ADDED}"
+        lines = [line for line in self.client.logs(workflow_id) if not line.host]
+        return any(line.fields.get("reason") == reason for line in lines)
+
 
 @pytest.fixture(scope="module")
 def mixed() -> Iterator[Mixed]:
@@ -86,6 +92,8 @@ def test_moves_go_on_between_two_versions(mixed: Mixed, name: str) -> None:
         assert not any("cannot be read" in e.message for e in mixed.client.history(moved.id))
     assert state.lives_on_in(workload.counting("b"))
     assert workload.absent("a")
+    if wheel is None:  # what a states besides is passed over, not the rest
+        eventually(lambda: mixed.passed_over("a", moved.id), "nobody passed anything over")
 
     mixed.switch(wheel, set())
     assert not [w for w in mixed.client.recent() if w.state is not State.ENDED]

@@ -1,8 +1,8 @@
 """Many fake hosts in one process: their engines, what they tell, and one Celery worker for all.
 
 A worker for each of a thousand hosts does not fit on one machine. Here one consumes the queues of
-many hosts, each unit works on the engine of its step's host, and one thread tells for all hosts
-what their workers would tell, as often as they would.
+many hosts, each unit works with what its host has: its engine, and its own statements about
+workflows; and one thread tells for all hosts what their workers would tell, as often as they would.
 """
 
 from __future__ import annotations
@@ -11,30 +11,34 @@ import heapq
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from celery import Celery
 from celery.signals import worker_ready
 
 from runtime import FakeRuntime, RunSpec
 from tasks import registry as registry_module
-from tasks.app import make_app
+from tasks.app import _unit_task, make_app
 from tasks.broker import connect
 from tasks.context import Context
 from tasks.evicting import Evictor
 from tasks.models import WorkerInfo
-from tasks.queues import declare, host_queue
+from tasks.queues import declare, host_queue, unit_task
 from tasks.records import Records
 from tasks.registry import HEARTBEAT_SECONDS, Registry, host_worker
-from tasks.step import Result, Step
+from tasks.step import Result
 from tasks.units import UNITS
 from tests.many.hosts import IMAGE
 from workers.heartbeat import INVENTORY_SECONDS, ROOM_SECONDS, Heartbeat
 from workers.logs import configure_logging
 from workers.repeating import Repeating
 from workers.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from celery.app.task import Task
 
 HOSTS = "SOAK_HOSTS"  # environment: names with commas between them
 WORKLOADS = "SOAK_WORKLOADS"  # of each host
@@ -75,18 +79,22 @@ def engine(host: str, workloads: int) -> FakeRuntime:
     return runtime
 
 
-def work_on(engines: dict[str, FakeRuntime]) -> None:
-    """Have each unit of this process work on the engine of its step's host."""
-    for unit, work in list(UNITS.items()):
-        UNITS[unit] = _placed(work, engines)
+def work_on(app: Celery, contexts: Mapping[str, Context]) -> None:
+    """Have each unit work with what the host has on whose queue its message came."""
+    for unit, work in UNITS.items():
+        runs = {
+            host_queue(host): _unit_task(app, context, unit, work)
+            for host, context in contexts.items()
+        }
+        name = unit_task(unit)
+        app.tasks.unregister(name)
+        app.task(name=name, bind=True, shared=False)(_placed(runs))
 
 
-def _placed(
-    work: Callable[[Step], Result], engines: dict[str, FakeRuntime]
-) -> Callable[[Step], Result]:
-    def run(step: Step) -> Result:
-        step.context = replace(step.context, runtime=engines[step.record.host])
-        return work(step)
+def _placed(runs: Mapping[str, Callable[..., Result]]) -> Callable[..., Result]:
+    def run(task: Task[Any, Any], /, **arguments: object) -> Result:
+        came = task.request.delivery_info or {}
+        return runs[str(came.get("routing_key"))](task, **arguments)
 
     return run
 
@@ -102,7 +110,7 @@ def telling(
     duties = [
         duty
         for host, runtime in engines.items()
-        for duty in _duties(Registry(redis), Records(redis), host, runtime, stretch)
+        for duty in _duties(Registry(redis), Records(redis, host=host), host, runtime, stretch)
     ]
     turn = itertools.count()
     began = time.monotonic()
@@ -147,18 +155,7 @@ def serve(
     registry_module.OFFLINE_SECONDS = PATIENT_SECONDS
     configure_logging("ERROR")
     engines = {host: engine(host, workloads) for host in hosts}
-    work_on(engines)
-    redis = connect(settings.redis_url)
-    registry = Registry(redis)
-    context = Context(
-        records=Records(redis),
-        archives=settings.archives(),
-        registry=registry,
-        lease_seconds=settings.lease_seconds,
-    )
-    app = make_app(settings.redis_url, context)
-    app.conf.broker_transport_options["priority_steps"] = [0]  # nothing here has a priority
-    declare(app, engines)
+    app = _app(settings, engines)
     tells = telling(settings.redis_url, engines, stretch, told)
     worker_ready.connect(lambda **_: tells.start(), weak=False)
     worker = app.Worker(
@@ -172,6 +169,26 @@ def serve(
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _app(settings: Settings, engines: Mapping[str, FakeRuntime]) -> Celery:
+    """The application of a worker that is that of each of these hosts."""
+    redis = connect(settings.redis_url)
+    shared = Context(
+        records=Records(redis),
+        archives=settings.archives(),
+        registry=Registry(redis),
+        lease_seconds=settings.lease_seconds,
+    )
+    app = make_app(settings.redis_url, shared)
+    app.conf.broker_transport_options["priority_steps"] = [0]  # nothing here has a priority
+    declare(app, engines)
+    contexts = {
+        host: replace(shared, records=Records(redis, host=host), runtime=runtime)
+        for host, runtime in engines.items()
+    }
+    work_on(app, contexts)
+    return app
 
 
 def main() -> int:

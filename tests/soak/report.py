@@ -20,16 +20,16 @@ COLUMNS = (
 )
 MACHINE = """\
 By `make soak`, which writes this file and its picture: {taken}, {cores} cores, {memory_gib:.0f}
-GiB, Python {python}, load at the end {load:.1f}: other work ran beside it where that is above
-{alone}."""
+GiB, Python {python}, load at the end of a size {load:.1f} at most: other work ran beside it where
+that is above {alone}, and CPU times are longer for it."""
 ABOUT = """\
 Fake hosts, on which one workload in each drain leaves at a time; every tenth host is drained, all
 of these at once. The engines are fakes that hold a few bytes and take no time: what is left is what
 orchestration costs. Redis (with its append-only file), Celery, the records, the control worker and
 the archives (in a directory) are real. A worker for each host does not fit on one machine: two
-processes are the workers of all hosts, and tell for each of them what its worker would tell, as
-often; of more than {unstretched} hosts, what they hold is told more seldom. Every workload ran
-once at the end, on a host that was not drained.
+processes are the workers of all hosts. Each step is stated by its host, and they tell for each host
+what its worker would tell, as often; of more than {unstretched} hosts, what they hold is told more
+seldom. Every workload ran once at the end, on a host that was not drained.
 
 What hosts tell while nothing moves is measured first, and subtracted. A move is seven units of work
 on two hosts."""
@@ -81,7 +81,7 @@ def _lines(report: Report) -> Iterator[str]:
         cores=machine.cores,
         memory_gib=machine.memory_gib,
         python=machine.versions["Python"],
-        load=machine.load,
+        load=max(soak.machine.load for soak in report.soaks),
         alone=ALONE,
     )
     yield ""

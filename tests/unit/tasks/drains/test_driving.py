@@ -10,6 +10,7 @@ import pytest
 from fakeredis import FakeRedis
 
 from runtime import CheckpointFailedError, ContainerState, FakeRuntime, RestoreFailedError, RunSpec
+from storage import new_checkpoint_id
 from tasks import control, locate, reconcile
 from tasks.context import Context
 from tasks.drains.driving import Driver
@@ -30,6 +31,7 @@ from tasks.groups import workload_line
 from tasks.hosts import HostState
 from tasks.models import (
     Inventory,
+    Kind,
     OnDeadline,
     Options,
     Outcome,
@@ -37,6 +39,8 @@ from tasks.models import (
     WorkerInfo,
     Workflow,
     WorkloadLine,
+    new_workflow,
+    now,
 )
 from tasks.records import BELL
 from tasks.registry import Registry
@@ -286,6 +290,34 @@ def test_what_comes_to_the_host_meanwhile_is_drained_too(fleet: Fleet) -> None:
     drain = fleet.to_the_end(drain)
     assert set(by_name(drain)) == {"one", "late"}
     assert not fleet.running("a")
+
+
+def test_what_waits_does_not_go_to_a_host_that_was_cordoned_meanwhile(fleet: Fleet) -> None:
+    for number in range(5):
+        fleet.start(f"c{number}")
+    drain = fleet.drain(max_parallel=1)
+    fleet.driver.drive(drain.id)
+    (first,) = fleet.under_way()
+    shut = next(host for host in "bc" if host != first.target)
+    fleet.registry.cordon(shut)
+    assert fleet.to_the_end(drain).result is DrainResult.DRAINED
+    assert not fleet.running(shut)
+    assert len(fleet.running(first.target or "")) == 5
+
+
+def test_what_is_on_its_way_to_an_emptied_host_is_waited_for(fleet: Fleet) -> None:
+    fleet.start("one")
+    stored = new_checkpoint_id("one", now())
+    move = new_workflow(Kind.MIGRATE, "one", source="a", target="b", checkpoint_id=stored)
+    fleet.context.records.create(move)
+    drain = fleet.drain("b")
+    assert fleet.driver.drive(drain.id).state is State.RUNNING
+    fleet.finish(move)
+    assert fleet.driver.drive(drain.id).state is State.RUNNING, "the last look is too old"
+    fleet.report()
+    drain = fleet.to_the_end(drain)
+    assert (drain.result, set(by_name(drain))) == (DrainResult.DRAINED, {"one"})
+    assert not fleet.running("b")
 
 
 def test_an_empty_host_is_drained(fleet: Fleet) -> None:
