@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from runtime.errors import (
+    AddressTakenError,
     BuildFailedError,
     CheckpointFailedError,
     CheckpointUnsupportedError,
@@ -127,6 +128,7 @@ else:
 
 __all__ = [
     "CANARY_LABEL",
+    "AddressTakenError",
     "BuildFailedError",
     "BuildSpec",
     "BuildStep",

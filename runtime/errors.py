@@ -260,6 +260,10 @@ class RestoreFailedError(RuntimeEngineError):
         return f"restore of {self.archive!r} failed: {self.reason}"
 
 
+class AddressTakenError(RestoreFailedError):
+    """Another container has an address that the restored one had; it can be given a new one."""
+
+
 class UnsupportedOptionError(RuntimeEngineError):
     """An option this backend cannot honour. It is refused, never dropped."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from runtime.errors import (
+    AddressTakenError,
     ContainerExistsError,
     ImageNotFoundError,
     RestoreFailedError,
@@ -20,6 +21,7 @@ _NO_IMAGE = (
 )
 _NAME_IN_USE = re.compile(r'container name "([^"]+)" is already in use')
 _ID_IN_USE = "that ID is already in use"
+_ADDRESS_IN_USE = re.compile(r"requested ip address \S+ is already allocated")
 
 
 def restore_error(archive: str, reason: str) -> RuntimeEngineError:
@@ -34,4 +36,6 @@ def restore_error(archive: str, reason: str) -> RuntimeEngineError:
         return ContainerExistsError(found[1])
     if _ID_IN_USE in reason:
         return ContainerExistsError(archive)
+    if _ADDRESS_IN_USE.search(reason):
+        return AddressTakenError(archive, reason)
     return RestoreFailedError(archive, reason)

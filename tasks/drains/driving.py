@@ -229,9 +229,9 @@ def _begun(drain: Drain, planned: Drain) -> Drain:
 
 
 def _settled(drain: Drain, ended: dict[str, Workflow]) -> list[Item]:
-    tries = drain.options.tries
+    tries, home = drain.options.tries, drain.host if drain.back else None
     return [
-        settled(item, ended[item.workflow_id], tries)
+        settled(item, ended[item.workflow_id], tries, home)
         for item in drain.items
         if item.state is ItemState.BEGUN and item.workflow_id in ended
     ]

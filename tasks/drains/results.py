@@ -15,14 +15,19 @@ LEFT = {
 }
 
 
-def settled(item: Item, workflow: Workflow, tries: int) -> Item:
-    """An item whose workflow has ended: done, to be tried again, or failed."""
+def settled(item: Item, workflow: Workflow, tries: int, home: str | None = None) -> Item:
+    """An item whose workflow has ended: done, to be tried again, or failed.
+
+    On the way back it is done at ``home`` only.
+    """
     item = item.changed(outcome=workflow.outcome, ended=workflow.ended or now())
     if _left(item, workflow):
+        target = workflow.target or item.source
+        at_home = home in {None, target}
         return item.changed(
-            state=ItemState.DONE,
-            target=workflow.target or item.source,
-            reason=workflow.reason,
+            state=ItemState.DONE if at_home else ItemState.FAILED,
+            target=target,
+            reason=workflow.reason if at_home else f"it is on {target} now: {workflow.reason}",
         )
     if workflow.outcome not in STILL_THERE or item.tries >= tries:
         return item.changed(state=ItemState.FAILED, reason=workflow.reason or "it was cancelled")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime import (
+    AddressTakenError,
     CheckpointRuntime,
     PodSpec,
     RestoreSpec,
@@ -17,7 +18,7 @@ from tasks.facts import target_check
 from tasks.models import Kind, Workflow
 from tasks.step import Result, Step
 from tasks.units.bases import forget_bases
-from tasks.units.engine import engine, wait_healthy
+from tasks.units.engine import engine, remove_copies, wait_healthy
 from tasks.units.members import Incoming, incoming, volumes_of
 from tasks.units.pods import made_and_held, wanted_pod
 from tasks.units.surroundings import ensure_networks
@@ -44,15 +45,40 @@ def restore(step: Step) -> Result:
     try:
         with leaving_nothing(step, runtime, names, volumes, pod=pod_name):
             with made_and_held(runtime, pod):
-                containers = _restore_all(step, runtime, found, pod.spec if pod else None)
+                containers = _restored(step, runtime, found, pod.spec if pod else None)
             _wait_for_all(step, runtime, containers, drafts)
     finally:
         forget_bases(step)
     return {"container_ids": list(containers)}
 
 
-def _restore_all(
+def _restored(
     step: Step, runtime: CheckpointRuntime, found: Sequence[Incoming], pod: PodSpec | None
+) -> list[str]:
+    """All of them; again, with new addresses, when an old one was taken since it was looked at.
+
+    So it is when two restores at once claim the same. Who asked for an address keeps to it.
+    """
+    drafts = [one.draft for one in found]
+    try:
+        return _restore_all(step, runtime, found, pod, new_address=False)
+    except AddressTakenError as error:
+        specs = (RunSpec.model_validate(draft.spec) for draft in drafts)
+        if any(network.fixed for spec in specs for network in spec.networks):
+            raise
+        step.log(f"{error}; once more with a new address")
+    step.fence()
+    remove_copies(runtime, [draft.workload for draft in drafts], volumes_of(drafts))
+    return _restore_all(step, runtime, list(incoming(step)), pod, new_address=True)
+
+
+def _restore_all(
+    step: Step,
+    runtime: CheckpointRuntime,
+    found: Sequence[Incoming],
+    pod: PodSpec | None,
+    *,
+    new_address: bool,
 ) -> list[str]:
     """One after the other, in their order."""
     drafts = [one.draft for one in found]
@@ -62,7 +88,7 @@ def _restore_all(
     containers: list[str] = []
     with runtime.kept_apart(networks if len(found) > 1 else ()) as cut_off:
         for one in found:
-            options = _options(step.workflow, one.draft, pod)
+            options = _options(step.workflow, one.draft, pod, new_address=new_address)
             containers.append(runtime.restore(one.chunks, options, archive=one.draft.id))
             cut_off()
         addresses = [address for draft in drafts for address in draft.addresses]
@@ -83,18 +109,20 @@ def _wait_for_all(
         wait_healthy(step, container, restored=True)
 
 
-def _options(workflow: Workflow, manifest: CheckpointDraft, pod: PodSpec | None) -> RestoreSpec:
+def _options(
+    workflow: Workflow, manifest: CheckpointDraft, pod: PodSpec | None, *, new_address: bool
+) -> RestoreSpec:
     """Claim the old addresses, unless the target cannot give them or the request gives them up.
 
     An imported container gets the name that it was imported under.
     """
     found = target_check(workflow).of(manifest.workload).findings
-    new_address = workflow.options.ignore_static_ip or needs_new_address(found)
+    anew = new_address or workflow.options.ignore_static_ip or needs_new_address(found)
     renamed = manifest.imported and manifest.imported.container != manifest.workload
     return RestoreSpec(
         name=manifest.workload if renamed else "",
-        ignore_static_ip=new_address,
-        ignore_static_mac=new_address,
+        ignore_static_ip=anew,
+        ignore_static_mac=anew,
         ignore_volumes=bool(manifest.shared_volumes) and not manifest.volumes,
         pod=pod.name if pod else "",
     )

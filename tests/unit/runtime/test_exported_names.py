@@ -9,6 +9,7 @@ from runtime import errors, specs
 
 # Renaming or removing one of these breaks whoever imports it; a new one belongs here too.
 PUBLIC = [
+    "AddressTakenError",
     "BuildFailedError",
     "BuildSpec",
     "BuildStep",

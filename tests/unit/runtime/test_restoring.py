@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime import ContainerExistsError, ImageNotFoundError, RestoreFailedError
+from runtime import AddressTakenError, ContainerExistsError, ImageNotFoundError, RestoreFailedError
 from runtime.restoring import restore_error
 
 # Podman 5.4.2's messages, as they came.
@@ -19,6 +19,7 @@ NAME = (
     'creating container storage: the container name "e1" is already in use by 96fd3f. '
     "You have to remove that container to be able to reuse that name: that name is already in use"
 )
+ADDRESS = "IPAM error: requested ip address 10.88.0.2 is already allocated to container ID 96fd3f"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,13 @@ def test_what_is_in_use_is_there_already() -> None:
     assert isinstance(by_id, ContainerExistsError)
     assert isinstance(by_name, ContainerExistsError)
     assert by_name.container == "e1"
+
+
+def test_an_address_that_is_in_use_is_told_apart() -> None:
+    error = restore_error("c1", ADDRESS)
+
+    assert isinstance(error, AddressTakenError)
+    assert (error.archive, error.reason) == ("c1", ADDRESS)
 
 
 @pytest.mark.parametrize(

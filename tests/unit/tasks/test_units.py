@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from fakeredis import FakeRedis
 
 from runtime import (
+    AddressTakenError,
     ContainerState,
     EngineError,
     EngineUnavailableError,
     ExecResult,
+    FakeRuntime,
     NetworkAttachment,
     NetworkSpec,
     RestartPolicy,
     RestoreFailedError,
+    RestoreSpec,
     RunSpec,
     Subnet,
     VolumeSpec,
@@ -92,6 +97,36 @@ def test_a_failed_restore_goes_cold_with_the_volume(world: World) -> None:
     assert after.memory != memory
     assert world.hosts["b"].volumes["data"].files == {"log": b"line"}
     assert world.on("a") is None
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "outcome"), [("", Outcome.MOVED), ("10.9.0.7", Outcome.COLD)]
+)
+def test_an_address_that_was_taken_meanwhile_is_given_up_unless_it_was_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, asked_for: str, outcome: Outcome
+) -> None:
+    for runtime in world.hosts.values():
+        runtime.create_network(NetworkSpec(name="net", subnets=(Subnet(subnet="10.9.0.0/24"),)))
+    memory = world.start_web(networks=(NetworkAttachment(name="net", ipv4=asked_for),)).memory
+    target = world.hosts["b"]
+    tries: list[bool] = []
+
+    def restore(chunks: Iterable[bytes], spec: RestoreSpec, *, archive: str) -> str:
+        tries.append(spec.ignore_static_ip and spec.ignore_static_mac)
+        if not tries[-1]:
+            b"".join(chunks)
+            raise AddressTakenError(archive, "requested ip address is already allocated")
+        return FakeRuntime.restore(target, chunks, spec, archive=archive)
+
+    monkeypatch.setattr(target, "restore", restore)
+
+    ended = world.migrate()
+
+    assert ended.outcome is outcome, ended.reason
+    assert tries == [False] if asked_for else [False, True]
+    after = world.on("b")
+    assert after is not None
+    assert (after.memory == memory) is not bool(asked_for)
 
 
 def test_fallback_resume_brings_the_memory_back_on_the_source(world: World) -> None:

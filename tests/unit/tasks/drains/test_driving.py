@@ -364,6 +364,22 @@ def test_what_left_comes_home_with_its_memory_and_what_was_stopped_is_started(
     assert fleet.registry.require_host("a").state is HostState.ACTIVE
 
 
+def test_what_ends_elsewhere_has_not_come_home(fleet: Fleet) -> None:
+    fleet.start("one")
+    fleet.to_the_end(fleet.drain())
+    fleet.hosts["a"].faults["restore"] = [RestoreFailedError("one", "no room")]
+
+    home = begin_homecoming(fleet.drains, fleet.registry, "a", _inventories(fleet))
+    home = fleet.to_the_end(home)
+
+    assert home.result is DrainResult.INCOMPLETE
+    one = by_name(home)["one"]
+    assert one.state is ItemState.FAILED
+    assert one.target in {"b", "c"}
+    assert one.reason.startswith(f"it is on {one.target} now: ")
+    assert "no room" in one.reason
+
+
 def test_a_host_that_was_not_drained_has_nothing_to_bring_home(fleet: Fleet) -> None:
     with pytest.raises(InvalidRequestError, match="was not drained"):
         begin_homecoming(fleet.drains, fleet.registry, "a", ())
