@@ -7,10 +7,10 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from storage.objects import Blob, ObjectInfo, ObjectStore, Result
+from storage.objects import Blob, ObjectInfo, ObjectStore, Result, Take
 
 # One turn at the link. Short, so that a manifest passes between the pieces of a part, and a writer
 # that dies has kept the link from the others for no longer.
@@ -83,14 +83,7 @@ class _LimitedObjectStore:
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         return self._paid(self._objects.get(key, max_bytes=max_bytes))
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         def paid(blocks: Iterator[bytes]) -> Result:
             return take(map(self._paid, blocks))
 

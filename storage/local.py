@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from storage.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from storage.objects import Blob, ObjectInfo, Result, probe, require_key
+from storage.objects import Blob, ObjectInfo, Result, Take, probe, require_key
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -65,14 +65,7 @@ class LocalObjectStore:
             raise ObjectTooLargeError(key, max_bytes)
         return data
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """See ObjectStore."""
         with self._open(key) as file:
             if os.fstat(file.fileno()).st_size > max_bytes:

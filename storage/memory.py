@@ -1,10 +1,10 @@
 """An object store in this process's memory: the fake that tests and dry runs use."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from storage.errors import ObjectExistsError, ObjectNotFoundError, ObjectTooLargeError
-from storage.objects import Blob, ObjectInfo, Result, in_blocks, probe, require_key
+from storage.objects import Blob, ObjectInfo, Result, Take, in_blocks, probe, require_key
 
 
 class MemoryObjectStore:
@@ -34,14 +34,7 @@ class MemoryObjectStore:
             raise ObjectTooLargeError(key, max_bytes)
         return data
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """See ObjectStore."""
         return take(in_blocks(self.get(key, max_bytes=max_bytes), block_bytes))
 

@@ -11,6 +11,7 @@ from storage.errors import ObjectExistsError, StoreConfigError, StoreUnavailable
 
 Blob: TypeAlias = bytes | bytearray | memoryview
 Result = TypeVar("Result")
+Take: TypeAlias = Callable[[Iterator[bytes]], Result]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +48,7 @@ class ObjectStore(Protocol):
         ObjectTooLargeError.
         """
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """What `take` makes of the object's content; raises what it raises, else as `get`.
 
         It gets blocks of `block_bytes`, one in memory at a time; the last one may be shorter, never

@@ -12,7 +12,7 @@ from storage.frames import decode
 from storage.header import Header, header_key, load_header, part_key
 from storage.keys import Keyring
 from storage.manifest import Archive
-from storage.objects import Blob, Result
+from storage.objects import Blob, Result, Take
 from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener, Part
 from storage.streams import ordered_map, worker_pool
@@ -35,14 +35,7 @@ class Source(Protocol):
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """See ObjectStore."""
 
 

@@ -26,7 +26,7 @@ from storage.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
-from storage.objects import Blob, ObjectInfo, Result, probe, require_key
+from storage.objects import Blob, ObjectInfo, Result, Take, probe, require_key
 from storage.s3_errors import status_of, translated
 from storage.s3_options import Addressing, S3Options
 
@@ -116,21 +116,14 @@ class S3ObjectStore:
         """See ObjectStore."""
         return self._read(key, b"".join, None if max_bytes is None else max_bytes + 1, max_bytes)
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """See ObjectStore."""
         return self._read(key, take, block_bytes, max_bytes)
 
     def _read(
         self,
         key: str,
-        take: Callable[[Iterator[bytes]], Result],
+        take: Take[Result],
         block_bytes: int | None,
         max_bytes: int | None,
     ) -> Result:

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from storage.errors import StorageError, StoreFullError
 from storage.local import LocalObjectStore
 from storage.manifest import Archive
-from storage.objects import ObjectStore, Result
+from storage.objects import ObjectStore, Result, Take
 
 SPOOL_GRACE = timedelta(hours=24)
 """What is older was left behind by a worker that was killed."""
@@ -34,14 +34,7 @@ class Spool:
         self._keep(key, data)
         return data
 
-    def stream(
-        self,
-        key: str,
-        take: Callable[[Iterator[bytes]], Result],
-        *,
-        block_bytes: int,
-        max_bytes: int,
-    ) -> Result:
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """See ObjectStore, and `get`."""
         with suppress(StorageError):
             return self._copies.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
