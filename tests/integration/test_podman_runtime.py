@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from runtime import (
+    AddressTakenError,
     CheckpointFailedError,
     CheckpointSpec,
     CheckpointUnsupportedError,
@@ -30,6 +31,7 @@ from runtime import (
     Port,
     RestoreSpec,
     Security,
+    Subnet,
     VolumeSpec,
 )
 from tests.contract.conftest import CONTAINERFILE, Subject, busybox_of, wait_for, write_context
@@ -312,6 +314,24 @@ def test_the_options_of_a_checkpoint_and_a_restore(hosts: Hosts) -> None:
     assert info.spec.ports == published
     assert hosts.b.token("other") == token
     assert hosts.b.runtime.exec("other", ("test", "-e", "/layer")).exit_code == 1
+
+
+def test_an_address_that_another_has_is_told_apart_and_a_new_one_will_do(hosts: Hosts) -> None:
+    tight = NetworkSpec(name="tight", subnets=(Subnet(subnet="10.77.0.0/24"),))
+    for subject in (hosts.a, hosts.b):
+        subject.runtime.create_network(tight)
+    first = (NetworkAttachment(name="tight"),)  # each gets the network's first address
+    container = hosts.a.start(name="mine", networks=first)
+    token, archive = hosts.a.token(container), hosts.a.archive(container)
+    hosts.b.start(name="another", networks=first)
+
+    with pytest.raises(AddressTakenError, match=r"10\.77\.0\.2"):
+        hosts.b.runtime.restore([archive], RestoreSpec(), archive="c1")
+
+    hosts.b.runtime.remove("mine", force=True, volumes=True)
+    anew = RestoreSpec(ignore_static_ip=True, ignore_static_mac=True)
+    assert hosts.b.runtime.restore([archive], anew, archive="c1") == container
+    assert hosts.b.token(container) == token
 
 
 def test_an_engine_that_stops(hosts: Hosts) -> None:
