@@ -123,7 +123,7 @@ def test_an_address_that_was_taken_meanwhile_is_given_up_unless_it_was_asked_for
     ended = world.migrate()
 
     assert ended.outcome is outcome, ended.reason
-    assert tries == [False] if asked_for else [False, True]
+    assert tries == ([False] if asked_for else [False, True])
     after = world.on("b")
     assert after is not None
     assert (after.memory == memory) is not bool(asked_for)
