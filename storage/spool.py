@@ -10,7 +10,7 @@ from pathlib import Path
 from storage.errors import StorageError, StoreFullError
 from storage.local import LocalObjectStore
 from storage.manifest import Archive
-from storage.objects import ObjectStore, Result, Take
+from storage.objects import ObjectStore, Result, Take, in_blocks
 
 SPOOL_GRACE = timedelta(hours=24)
 """What is older was left behind by a worker that was killed."""
@@ -38,10 +38,9 @@ class Spool:
         """See ObjectStore, and `get`."""
         with suppress(StorageError):
             return self._copies.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
-        if not self._keeps(key):
-            return self._objects.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
-        self.get(key, max_bytes=max_bytes)
-        return self._copies.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
+        if self._keeps(key):
+            return take(in_blocks(self.get(key, max_bytes=max_bytes), block_bytes))
+        return self._objects.stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
 
     def _keep(self, key: str, data: bytes) -> None:
         with self._lock:  # a fetch that outlives its reader leaves nothing behind
