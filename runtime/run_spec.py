@@ -56,6 +56,11 @@ class RunSpec(Spec):
     stop_timeout_seconds: int | None = None
     auto_remove: bool = False
 
+    @property
+    def any_address(self) -> bool:
+        """Whether nobody asked for its addresses, as far as it is known here."""
+        return not any(network.fixed for network in self.networks)
+
     @classmethod
     def from_inspect(
         cls, container: Mapping[str, Any], fresh: Mapping[str, Any] | None = None

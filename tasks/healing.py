@@ -300,8 +300,7 @@ def _any_address(manifest: CheckpointManifest) -> bool:
 
     Those of a group's containers are kept: the connections between them are of that moment.
     """
-    spec = RunSpec.model_validate(manifest.spec)
-    return not any(network.fixed for network in spec.networks)
+    return RunSpec.model_validate(manifest.spec).any_address
 
 
 def _workflow(host: str, item: Healing, deadline_seconds: float, *, fresh: bool) -> Workflow:

@@ -63,8 +63,7 @@ def _restored(
     try:
         return _restore_all(step, runtime, found, pod, new_address=False)
     except AddressTakenError as error:
-        specs = (RunSpec.model_validate(draft.spec) for draft in drafts)
-        if any(network.fixed for spec in specs for network in spec.networks):
+        if not all(RunSpec.model_validate(draft.spec).any_address for draft in drafts):
             raise
         step.log(f"{error}; once more with a new address")
     step.fence()
