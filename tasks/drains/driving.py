@@ -126,12 +126,9 @@ class Driver:
 
     def _placed_anew(self, drain: Drain) -> list[Item]:
         """What waits for a host, or was to go to one that takes nothing any more, placed anew."""
-        shut = set() if drain.back else self._registry.cordoned()
-        waiting = [
-            item
-            for item in drain.items
-            if item.state is ItemState.PARKED or (item.waiting and item.target in shut)
-        ]
+        waiting = [item for item in drain.items if item.waiting]
+        shut = self._registry.cordoned() if waiting and not drain.back else set()
+        waiting = [i for i in waiting if i.state is ItemState.PARKED or i.target in shut]
         if not waiting:
             return []
         candidates = reservations(self._drains.live(), self._placer.candidates())
