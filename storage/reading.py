@@ -15,7 +15,7 @@ from storage.manifest import Archive
 from storage.objects import Blob, Result, Take
 from storage.sealed import RECORD_LIMIT, open_record
 from storage.segments import Opener, Part
-from storage.streams import ordered_map, worker_pool
+from storage.streams import handed_over, looking_ahead, worker_pool
 from storage.throttle import Throttle
 from storage.transfer import Meter, Progress
 
@@ -40,9 +40,9 @@ class Source(Protocol):
 
 
 class Reader:
-    """Reads archives, `parallel` + 1 parts at once while the one before them is passed on.
+    """Reads archives, `parallel` + 1 parts at once; the first of them is passed on as it comes.
 
-    So at most (`parallel` + 2) times their part size is in memory, as it is when one is written.
+    So no more of their parts than these are in memory: one less than when an archive is written.
     """
 
     def __init__(self, objects: Source, keys: Keyring, *, parallel: int) -> None:
@@ -136,24 +136,38 @@ class _Source:
         opener: Opener,
         *,
         ahead: int,
-    ) -> Iterator[Part]:
-        """The parts, opened; those that are there already are fetched ahead, in parallel."""
+    ) -> Iterator[tuple[Part, Iterable[bytearray]]]:
+        """The parts, opened as they come; those that are there are fetched ahead, in parallel."""
 
-        def read(number: int) -> Part:
-            return self._objects.stream(
-                part_key(self._prefix, number),
+        def fetch(part: Part, pass_on: Callable[[bytearray], None]) -> None:
+            def take(sealed: Iterator[bytes]) -> None:
                 # as it comes: what was just received is still in the processor's cache
-                lambda sealed: opener.part(number, sealed),
+                for segment in opener.open(part, sealed):
+                    pass_on(segment)
+
+            key = part_key(self._prefix, part.number)
+            request = partial(
+                self._objects.stream,
+                key,
+                take,
                 block_bytes=header.segment_bytes,
                 max_bytes=header.part_bytes,
             )
+            self._throttle(lambda: self._bounded(key, request))
 
-        def fetch(number: int) -> tuple[int, Part | None]:
-            key = part_key(self._prefix, number)
-            return number, self._throttle(lambda: self._get(key, partial(read, number)))
+        def start(number: int) -> tuple[Part, Iterable[bytearray]]:
+            part = Part(number=number)
+            return part, segments(part, handed_over(pool, partial(fetch, part)))
 
-        for number, part in ordered_map(pool, fetch, numbers, ahead=ahead):
-            yield part or self._await(part_key(self._prefix, number), partial(read, number))
+        def segments(part: Part, fetched: Iterable[bytearray]) -> Iterator[bytearray]:
+            try:
+                yield from fetched
+            except ObjectNotFoundError:
+                late: list[bytearray] = []
+                self._await(part_key(self._prefix, part.number), lambda: fetch(part, late.append))
+                yield from late
+
+        return looking_ahead(map(start, numbers), ahead)
 
     def archive(self) -> Archive:
         """What the manifest names."""
@@ -169,18 +183,16 @@ class _Source:
             if time.monotonic() >= ask_at:
                 complete = self._published() is not None
                 ask_at = time.monotonic() + _ASK_SECONDS
-            data = self._get(key, read)
-            if data is not None:
-                return data
-            if complete:
-                raise self._damaged(key, "is missing")
+            try:
+                return self._bounded(key, read)
+            except ObjectNotFoundError:
+                if complete:
+                    raise self._damaged(key, "is missing") from None
             next(waits)
 
-    def _get(self, key: str, read: Callable[[], _Data]) -> _Data | None:
+    def _bounded(self, key: str, read: Callable[[], _Data]) -> _Data:
         try:
             return read()
-        except ObjectNotFoundError:
-            return None
         except ObjectTooLargeError as error:
             raise self._damaged(key, f"has more than {error.max_bytes} bytes") from error
 

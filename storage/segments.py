@@ -8,7 +8,7 @@ another order, or a segment of another archive shows at the segment where it hap
 
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from storage.sealed import FORMAT_VERSION
 from storage.streams import Buffers, cut
 
 _Item = TypeVar("_Item")
+_VIEWED = 2
 
 
 class Sealer:
@@ -53,15 +54,16 @@ class Sealer:
         self._buffers.give_back(part)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Part:
-    """What was opened of one part: `size` counts its bytes as they were stored.
+    """How far one part is opened: `size` counts its bytes as they were stored.
 
     `ended` when the stream ends with it, `damaged` when its next segment is not authentic.
     """
 
-    segments: deque[bytearray]
-    size: int
+    number: int
+    size: int = 0
+    opened: int = 0
     ended: bool = False
     damaged: bool = False
 
@@ -76,37 +78,47 @@ class Opener:
         self._cipher = _Cipher(header)
         self._buffers = Buffers(header.segment_bytes - TAG_BYTES)
 
-    def part(self, number: int, sealed: Iterable[bytes]) -> Part:
-        """Open one part, which comes in segments, in any order and from any thread."""
-        first = number * (self._header.part_bytes // self._header.segment_bytes)
-        segments, size, ended = deque[bytearray](), 0, False
-        for segment in sealed:
-            try:
-                plain, ended = self._open(segment, first + len(segments), after_end=ended)
-            except InvalidTag:
-                return Part(segments=segments, size=size, damaged=True)
-            segments.append(plain)
-            size += len(segment)
-        return Part(segments=segments, size=size, ended=ended)
+    def open(self, part: Part, sealed: Iterable[bytes]) -> Iterator[bytearray]:
+        """Open one part, which comes in segments; parts in any order, each in one thread at a time.
 
-    def stream(self, parts: Iterable[Part]) -> Iterator[memoryview]:
-        """The stream, segment by segment, of all parts in order; each is emptied on the way.
+        When it has to come once more, from its beginning, only what was not opened yet is.
+        """
+        first = part.number * (self._header.part_bytes // self._header.segment_bytes)
+        part.size = 0
+        for number, segment in enumerate(sealed):
+            if number == part.opened:
+                try:
+                    plain, part.ended = self._open(segment, first + number, after_end=part.ended)
+                except InvalidTag:
+                    part.damaged = True
+                    return
+                part.opened += 1
+                yield plain
+            part.size += len(segment)
+
+    def stream(
+        self, parts: Iterable[tuple[Part, Iterable[bytearray]]]
+    ) -> Generator[memoryview, None, None]:
+        """The stream, segment by segment, of all parts in order, each with what is opened of it.
 
         When nobody views a segment any longer its memory is used for another. No part is asked for
         after the one that ends the stream. Raises ArchiveDamagedError.
         """
-        for number, part in enumerate(parts):
-            self.size, self.segments = self.size + part.size, self.segments + len(part.segments)
-            while part.segments:
-                segment = part.segments.popleft()
+        viewed = deque[bytearray]()  # most likely still, by those that pass it on
+        for part, segments in parts:
+            for segment in segments:
+                self.segments += 1
                 yield memoryview(segment)
-                self._buffers.give_back(segment)
+                viewed.append(segment)
+                if len(viewed) > _VIEWED:
+                    self._buffers.give_back(viewed.popleft())
+            self.size += part.size
             if part.damaged:
-                raise self._damaged(f"part {number} was changed or cut, or belongs elsewhere")
+                raise self._damaged(f"part {part.number} was changed or cut, or belongs elsewhere")
             if part.ended:
                 return
             if part.size < self._header.part_bytes:
-                raise self._damaged(f"part {number} was cut")
+                raise self._damaged(f"part {part.number} was cut")
         raise self._damaged("it ends in the middle")
 
     def _open(self, sealed: bytes, number: int, *, after_end: bool) -> tuple[bytearray, bool]:

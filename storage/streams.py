@@ -7,6 +7,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import IO, TypeVar
 
 from storage.objects import Blob
@@ -40,7 +41,7 @@ class Buffers:
     """Memory in pieces of `size` bytes, used again and again; for several threads.
 
     Fresh memory costs a fifth of all the work: the kernel clears and maps each page at its first
-    touch.
+    touch. What was used last comes first: it is still in a processor's cache.
     """
 
     def __init__(self, size: int) -> None:
@@ -50,7 +51,7 @@ class Buffers:
     def take(self) -> bytearray:
         """A piece that nobody else has or views."""
         with contextlib.suppress(IndexError, BufferError):
-            piece = self._free.popleft()
+            piece = self._free.pop()
             piece.append(piece.pop())  # refused while somebody views it
             return piece
         return bytearray(self.size)
@@ -95,13 +96,40 @@ def ordered_map(
 
 def in_order(started: Iterable[Future[_Result]], *, ahead: int) -> Iterator[_Result]:
     """The results of what `started` starts, with the same back-pressure."""
-    pending: deque[Future[_Result]] = deque()
-    for future in started:
-        pending.append(future)
+    return map(Future.result, looking_ahead(started, ahead))
+
+
+def looking_ahead(items: Iterable[_Item], ahead: int) -> Iterator[_Item]:
+    """The same items, of which so many more were asked for than are passed on."""
+    pending: deque[_Item] = deque()
+    for item in items:
+        pending.append(item)
         if len(pending) > ahead:
-            yield pending.popleft().result()
+            yield pending.popleft()
     while pending:
-        yield pending.popleft().result()
+        yield pending.popleft()
+
+
+def handed_over(
+    pool: Executor, produce: Callable[[Callable[[_Item], None]], None]
+) -> Iterator[_Item]:
+    """What `produce` gives to its argument in a thread of `pool`, from now on, as it comes.
+
+    Raises in the end what `produce` raises. Nothing holds it back: all of it must fit in memory.
+    """
+    items = SimpleQueue[_Item | None]()
+    producing = pool.submit(contextvars.copy_context().run, produce, items.put)
+    producing.add_done_callback(lambda _: items.put(None))
+    return _until_over(items, producing)
+
+
+def _until_over(items: SimpleQueue[_Item | None], producing: Future[None]) -> Iterator[_Item]:
+    while (item := items.get()) is not None:
+        yield item
+    try:
+        producing.result()
+    finally:
+        del producing  # or its failure, which holds this frame, would be held by it
 
 
 def done(result: _Result) -> Future[_Result]:

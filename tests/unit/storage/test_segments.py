@@ -25,8 +25,10 @@ def sealed(header: Header, raw: bytes) -> list[bytes]:
     return [bytes(part) for part in Sealer(header).parts([raw])]
 
 
-def parts_of(opener: Opener, parts: Iterable[bytes]) -> Iterator[Part]:
-    return (opener.part(n, in_blocks(part, SEGMENT)) for n, part in enumerate(parts))
+def parts_of(opener: Opener, parts: Iterable[bytes]) -> Iterator[tuple[Part, Iterable[bytearray]]]:
+    for number, sealed in enumerate(parts):
+        part = Part(number=number)
+        yield part, opener.open(part, in_blocks(sealed, SEGMENT))
 
 
 def opened(header: Header, parts: list[bytes]) -> bytes:
@@ -90,9 +92,25 @@ def test_parts_may_be_opened_in_any_order(data: st.DataObject) -> None:
     opener, parts = Opener(header), sealed(header, raw)
     numbers = data.draw(st.permutations(range(len(parts))))
 
-    parts_opened = {n: opener.part(n, in_blocks(parts[n], SEGMENT)) for n in numbers}
+    parts_opened = {}
+    for number in numbers:
+        part = Part(number=number)
+        parts_opened[number] = part, list(opener.open(part, in_blocks(parts[number], SEGMENT)))
 
     assert b"".join(opener.stream(parts_opened[n] for n in range(len(parts)))) == raw
+
+
+def test_what_was_opened_before_a_part_broke_off_is_not_opened_again() -> None:
+    header, raw = header_of(), noise(PART)
+    opener, [first, last] = Opener(header), sealed(header, raw)
+    part, rest = Part(number=0), Part(number=1)
+
+    before = list(opener.open(part, in_blocks(first[: 2 * SEGMENT], SEGMENT)))
+    after = list(opener.open(part, in_blocks(first, SEGMENT)))
+    end = opener.open(rest, in_blocks(last, SEGMENT))
+
+    assert (len(before), len(after), part.size) == (2, 1, PART)
+    assert b"".join(opener.stream([(part, before + after), (rest, end)])) == raw
 
 
 def test_memory_is_used_again_but_not_while_it_is_viewed() -> None:
