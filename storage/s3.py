@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 from tenacity import (
     Retrying,
     before_sleep_log,
@@ -27,11 +28,11 @@ from storage.errors import (
     StoreUnavailableError,
 )
 from storage.objects import Blob, ObjectInfo, Result, Take, probe, require_key
+from storage.s3_download import Content, Place, download
 from storage.s3_errors import status_of, translated
 from storage.s3_options import Addressing, S3Options
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
@@ -52,11 +53,6 @@ _PATIENCE = Retrying(
     before_sleep=before_sleep_log(_logger, logging.INFO),
     reraise=True,
 )
-
-
-class _Name(TypedDict):
-    Bucket: str
-    Key: str
 
 
 class _Condition(TypedDict, total=False):
@@ -114,25 +110,32 @@ class S3ObjectStore:
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """See ObjectStore."""
-        return self._read(key, b"".join, None if max_bytes is None else max_bytes + 1, max_bytes)
+        name = self._name(key)
+
+        def ask(client: "S3Client") -> Content:
+            answer = client.get_object(**name)
+            return answer["Body"], answer.get("ContentLength", 0)  # none when it comes in chunks
+
+        return self._read(
+            key, ask, b"".join, None if max_bytes is None else max_bytes + 1, max_bytes
+        )
 
     def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         """See ObjectStore."""
-        return self._read(key, take, block_bytes, max_bytes)
+        name = self._name(key)
+        return self._read(key, lambda client: download(client, name), take, block_bytes, max_bytes)
 
     def _read(
         self,
         key: str,
+        ask: Callable[["S3Client"], Content],
         take: Take[Result],
         block_bytes: int | None,
         max_bytes: int | None,
     ) -> Result:
-        name = self._name(key)
-
         def read(client: "S3Client") -> Result:
-            answer = client.get_object(**name)
-            size = answer.get("ContentLength", 0)  # it has none when it comes in chunks
-            with contextlib.closing(answer["Body"]) as body:
+            answer, size = ask(client)
+            with contextlib.closing(answer) as body:
                 if max_bytes is not None and size > max_bytes:
                     raise ObjectTooLargeError(key, max_bytes)
                 return take(_blocks(body, key, block_bytes, max_bytes))
@@ -220,7 +223,7 @@ class S3ObjectStore:
                     CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item] # any region
                 )
 
-    def _name(self, key: str) -> "_Name":
+    def _name(self, key: str) -> Place:
         return {"Bucket": self._bucket, "Key": self._prefix + require_key(key)}
 
     def _client(self) -> "S3Client":
@@ -246,7 +249,7 @@ class S3ObjectStore:
 
 
 def _blocks(
-    body: "StreamingBody", key: str, block_bytes: int | None, max_bytes: int | None
+    body: StreamingBody, key: str, block_bytes: int | None, max_bytes: int | None
 ) -> Iterator[bytes]:
     """What is there, in blocks. Raises ObjectTooLargeError when it has more than `max_bytes`."""
     size = 0
