@@ -57,11 +57,11 @@ class ArchiveStore:
     """Archives, and the manifests that make them checkpoints or images.
 
     All of it is sealed with `keys`: private, and refused when it is not what was written. Streams
-    pass in bounded memory: at most (`parallel` + 2) times `part_bytes`, plus some MiB of
-    compression; each delta of a chain that is read adds 3 times DELTA_PART_BYTES and some MiB of
-    compression. `part_bytes` is a multiple of 1 MiB or less than that; it and `compression` concern
-    new archives only, reading follows the archive. Any method may raise what ObjectStore's and
-    Keyring's methods raise.
+    pass in bounded memory: at most (`parallel` + 2) times `part_bytes` when they are written, one
+    less when they are read, plus some MiB of segments and compression; each delta of a chain that
+    is read adds 2 times DELTA_PART_BYTES and as much besides. `part_bytes` is a multiple of 1 MiB
+    or less than that; it and `compression` concern new archives only, reading follows the archive.
+    Any method may raise what ObjectStore's and Keyring's methods raise.
     """
 
     def __init__(

@@ -23,12 +23,12 @@ class Header(Record):
 
     `archive` is the key prefix of the parts, and the archive's name in every seal. A part has
     `part_bytes`, a whole number of segments of `segment_bytes` each, tags included; the last part
-    and the last segment may be shorter.
+    and the last segment may be shorter. What has the codec "zstd" is read by the same rules.
     """
 
     archive: Annotated[str, AfterValidator(require_key)]
     created: UtcDatetime
-    codec: Literal["zstd"] = "zstd"
+    codec: Literal["zstd", "zstd+stored"] = "zstd+stored"
     part_bytes: int = Field(le=_PART_LIMIT)
     segment_bytes: int = Field(gt=TAG_BYTES)
     nonce_prefix: bytes = Field(min_length=NONCE_PREFIX_BYTES, max_length=NONCE_PREFIX_BYTES)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import Shape
 from botocore.parsers import RestXMLParser
 from botocore.response import StreamingBody
@@ -33,15 +33,19 @@ def download(client: "S3Client", place: Place) -> Content:
     received something. Of its work only this is needed: to sign, to send, to read an error. The
     client's own session has the same connections, certificates, proxies and time limits; but unless
     the client has been used before, it does not know yet that AWS has the bucket in another region.
-    Raises what get_object raises.
+    Raises what get_object raises, with no word of the signature.
     """
     url = client.generate_presigned_url("get_object", Params=place, ExpiresIn=_VALID_SECONDS)
     request = AWSRequest("GET", url, stream_output=True).prepare()
-    answer = client._endpoint.http_session.send(request)  # type: ignore[attr-defined] # unnamed
+    try:
+        answer = client._endpoint.http_session.send(request)  # type: ignore[attr-defined] # unnamed
+    except BotoCoreError as error:
+        unsigned = {**error.kwargs, "endpoint_url": url.partition("?")[0]}
+        raise type(error)(**unsigned) from None
     if answer.status_code >= 301:
         told = {"status_code": answer.status_code, "headers": answer.headers}
-        error = RestXMLParser().parse({**told, "body": answer.content}, _NO_SHAPE)
-        raise ClientError(error, "GetObject")
+        refusal = RestXMLParser().parse({**told, "body": answer.content}, _NO_SHAPE)
+        raise ClientError(refusal, "GetObject")
     size = int(answer.headers.get("Content-Length", 0))
     # with a length of None it is not compared, which botocore's stubs do not know
     return StreamingBody(answer.raw, size or None), size  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """Reading finished archives; tests/unit/storage/test_follow.py reads unfinished ones."""
 
+import itertools
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,9 @@ from storage import (
     KeyMissingError,
     MemoryObjectStore,
     StaticKeyring,
+    StoreUnavailableError,
 )
+from storage.objects import Result, Take
 from tests.unit.storage.samples import KEYS, noise
 
 PREFIX = "checkpoints/web"
@@ -128,7 +132,7 @@ def test_parts_are_not_fetched_further_ahead_than_memory_allows() -> None:
 
     for piece in store.read(archive):
         passed_on += len(piece)
-        assert objects.gets <= (passed_on + HELD_BACK_BYTES) // LARGE_PART + PARALLEL + 2
+        assert objects.gets <= (passed_on + HELD_BACK_BYTES) // LARGE_PART + PARALLEL + 1
 
 
 def test_nothing_is_asked_for_that_a_finished_archive_does_not_have() -> None:
@@ -172,3 +176,58 @@ def test_closed_reader_neither_waits_nor_fetches_more() -> None:
 
     assert closed_at_once
     assert objects.gets <= 2 + PARALLEL
+
+
+class SlowObjectStore(MemoryObjectStore):
+    """Sends so many blocks of each part, and the others when it is released."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.released = threading.Event()
+        self._blocks = blocks
+
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
+        def slowly(blocks: Iterator[bytes]) -> Iterator[bytes]:
+            yield from itertools.islice(blocks, self._blocks)
+            self.released.wait()
+            yield from blocks
+
+        return super().stream(
+            key, lambda blocks: take(slowly(blocks)), block_bytes=block_bytes, max_bytes=max_bytes
+        )
+
+
+def test_a_part_is_passed_on_while_it_is_on_its_way() -> None:
+    objects = SlowObjectStore(blocks=3)
+    store, archive = large_archive(objects)
+    stream = store.read(archive)
+
+    before = [bytes(next(stream)), bytes(next(stream))]
+    objects.released.set()
+
+    assert b"".join([*before, *stream]) == bytes(20 * LARGE_PART)
+
+
+class BreakingObjectStore(MemoryObjectStore):
+    """Breaks off in each part, more than once, and is asked again as a real one is."""
+
+    def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
+        def breaking_off(blocks: Iterator[bytes], after: int) -> Iterator[bytes]:
+            yield from itertools.islice(blocks, after)
+            raise StoreUnavailableError(self.url, "told to break off")
+
+        for after in (2, 1, 3):
+            with pytest.raises(StoreUnavailableError):
+                super().stream(
+                    key,
+                    lambda blocks, after=after: take(breaking_off(blocks, after)),  # type: ignore[misc] # of ours
+                    block_bytes=block_bytes,
+                    max_bytes=max_bytes,
+                )
+        return super().stream(key, take, block_bytes=block_bytes, max_bytes=max_bytes)
+
+
+def test_what_was_passed_on_of_a_part_that_broke_off_is_not_passed_on_again() -> None:
+    store, archive = large_archive(BreakingObjectStore())
+
+    assert b"".join(store.read(archive)) == bytes(20 * LARGE_PART)

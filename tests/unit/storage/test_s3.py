@@ -2,6 +2,7 @@
 
 import io
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,7 +11,14 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, SSLError
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
 from botocore.httpsession import URLLib3Session
 
 from storage import (
@@ -66,9 +74,9 @@ class Wire:
         body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
         self.answer(status, body.encode(), date=date)
 
-    def fail(self, error: Exception) -> None:
-        def answer(_: str) -> AWSResponse:
-            raise error
+    def fail(self, error: Exception | Callable[[str], Exception]) -> None:
+        def answer(url: str) -> AWSResponse:
+            raise error if isinstance(error, Exception) else error(url)
 
         self.answers.append(answer)
 
@@ -107,6 +115,17 @@ def objects() -> S3ObjectStore:
     return store()
 
 
+def streamed(objects: S3ObjectStore, key: str, *, max_bytes: int = 1 << 20) -> bytes:
+    return objects.stream(key, b"".join, block_bytes=1000, max_bytes=max_bytes)
+
+
+@pytest.fixture(params=[S3ObjectStore.get, streamed])
+def read(request: pytest.FixtureRequest) -> Callable[..., bytes]:
+    """Both ways to read an object."""
+    way: Callable[..., bytes] = request.param
+    return way
+
+
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
@@ -130,12 +149,17 @@ def objects() -> S3ObjectStore:
     ],
 )
 def test_refusals_become_our_errors(
-    wire: Wire, objects: S3ObjectStore, status: int, code: str, expected: StorageError
+    wire: Wire,
+    read: Callable[..., bytes],
+    objects: S3ObjectStore,
+    status: int,
+    code: str,
+    expected: StorageError,
 ) -> None:
     wire.refuse(status, code)
 
     with pytest.raises(type(expected)) as refusal:
-        objects.get("a/b")
+        read(objects, "a/b")
 
     assert type(refusal.value) is type(expected)
     assert refusal.value.args[0] == expected.args[0]
@@ -169,22 +193,24 @@ def test_silence_is_tried_again_and_then_reported(
     ],
 )
 def test_handshake_that_a_setting_spoils_is_not_tried_again(
-    wire: Wire, objects: S3ObjectStore, error: str, setting: str
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore, error: str, setting: str
 ) -> None:
     wire.fail(SSLError(endpoint_url="https://minio.test:9000", error=OSError(error)))
 
     with pytest.raises(StoreConfigError) as refusal:
-        objects.get("key")
+        read(objects, "key")
 
     assert refusal.value.setting == f"object store {setting}"
     assert len(wire.requests) == 1
 
 
-def test_handshake_that_breaks_off_is_tried_again(wire: Wire, objects: S3ObjectStore) -> None:
+def test_handshake_that_breaks_off_is_tried_again(
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore
+) -> None:
     wire.fail(SSLError(endpoint_url="https://minio.test:9000", error=OSError("EOF occurred")))
     wire.answer(200, b"data")
 
-    assert objects.get("key") == b"data"
+    assert read(objects, "key") == b"data"
 
 
 @pytest.mark.parametrize(("status", "code"), [(507, "XMinioStorageFull"), (403, "AccessDenied")])
@@ -214,11 +240,13 @@ def test_wrong_clock_is_measured(
     assert refusal.value.seconds == pytest.approx(-3600 * hours, abs=60)
 
 
-def test_right_clock_is_not_blamed(wire: Wire, objects: S3ObjectStore) -> None:
+def test_right_clock_is_not_blamed(
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore
+) -> None:
     wire.refuse(403, "AccessDenied", date=datetime.now(UTC))
 
     with pytest.raises(StoreAccessError) as refusal:
-        objects.get("key")
+        read(objects, "key")
 
     assert type(refusal.value) is StoreAccessError
 
@@ -233,18 +261,22 @@ def test_short_trouble_goes_unnoticed(wire: Wire, objects: S3ObjectStore) -> Non
     assert wire.bodies() == [b"data"] * 3
 
 
-def test_answer_that_breaks_off_is_read_again(wire: Wire, objects: S3ObjectStore) -> None:
+def test_answer_that_breaks_off_is_read_again(
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore
+) -> None:
     wire.answer(200, b"half", length=8)
     wire.answer(200, b"halfhalf")
 
-    assert objects.get("key") == b"halfhalf"
+    assert read(objects, "key") == b"halfhalf"
 
 
-def test_answer_that_keeps_breaking_off_is_reported(wire: Wire, objects: S3ObjectStore) -> None:
+def test_answer_that_keeps_breaking_off_is_reported(
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore
+) -> None:
     wire.answer(200, b"half", length=8)
 
     with pytest.raises(StoreUnavailableError):
-        objects.get("key")
+        read(objects, "key")
 
 
 def test_upload_is_plain(wire: Wire, objects: S3ObjectStore) -> None:
@@ -305,33 +337,37 @@ def test_addressing_decides_where_the_bucket_stands(
     assert wire.requests[0].url.startswith(place)
 
 
-def test_answer_larger_than_wanted_is_not_read(wire: Wire, objects: S3ObjectStore) -> None:
+def test_answer_larger_than_wanted_is_not_read(
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore
+) -> None:
     wire.answer(200, b"data", length=1 << 60)
 
     with pytest.raises(ObjectTooLargeError, match="1024 bytes"):
-        objects.get("key", max_bytes=1024)
+        read(objects, "key", max_bytes=1024)
 
     assert len(wire.requests) == 1
 
 
 @pytest.mark.parametrize(("size", "fits"), [(1024, True), (1025, False)])
 def test_answer_of_unknown_length_is_read_to_the_limit(
-    wire: Wire, objects: S3ObjectStore, size: int, fits: bool
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore, size: int, fits: bool
 ) -> None:
     wire.answer(200, bytes(size), length=UNKNOWN)
 
     if fits:
-        assert objects.get("key", max_bytes=1024) == bytes(size)
+        assert read(objects, "key", max_bytes=1024) == bytes(size)
     else:
         with pytest.raises(ObjectTooLargeError):
-            objects.get("key", max_bytes=1024)
+            read(objects, "key", max_bytes=1024)
 
 
-def test_missing_credentials_are_reported(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(
+    wire: Wire, read: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("botocore.session.Session.get_credentials", lambda _: None)
 
     with pytest.raises(StoreAccessError, match="credentials"):
-        S3ObjectStore(bucket="podferry").get("key")
+        read(S3ObjectStore(bucket="podferry"), "key")
 
     assert wire.requests == []
 
@@ -356,12 +392,46 @@ def test_bucket_that_may_not_be_looked_at_can_be_used(wire: Wire, objects: S3Obj
 
 
 def test_secret_is_in_no_error_or_log(
-    wire: Wire, objects: S3ObjectStore, caplog: pytest.LogCaptureFixture
+    wire: Wire, read: Callable[..., bytes], objects: S3ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     wire.refuse(403, "SignatureDoesNotMatch")
 
     with pytest.raises(StoreAccessError) as refusal:
-        objects.get("key")
+        read(objects, "key")
 
     assert SECRET not in f"{refusal.value} {refusal.value.__cause__} {objects!r} {caplog.text}"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError, ConnectionClosedError,
+     SSLError, HTTPClientError],
+)  # fmt: skip
+def test_signature_is_in_no_error_or_log(
+    wire: Wire,
+    objects: S3ObjectStore,
+    caplog: pytest.LogCaptureFixture,
+    kind: Any,  # noqa: ANN401 - BotoCoreError's stubs lack the words of its kinds
+) -> None:
+    caplog.set_level(logging.DEBUG, "storage")
+    wire.fail(lambda url: kind(endpoint_url=url, error=OSError("told to fail")))
+
+    with pytest.raises(StoreUnavailableError) as refusal:
+        streamed(objects, "a/b")
+
+    assert all("X-Amz-Signature" in request.url for request in wire.requests)
+    assert len(wire.requests) == 8
+    shown = "".join(traceback.format_exception(refusal.value)) + caplog.text
+    assert "told to fail" in shown or "podferry/site/a/b" in shown
+    assert "X-Amz" not in shown
+
+
+def test_a_download_is_signed_with_the_session_token(wire: Wire) -> None:
+    wire.answer(200, b"data")
+
+    assert streamed(store(session_token="token"), "a/b") == b"data"
+
+    (request,) = wire.requests
+    assert request.url.startswith("http://minio.test:9000/podferry/site/a/b?X-Amz-Algorithm=AWS4")
+    assert "X-Amz-Security-Token=token" in request.url
