@@ -20,8 +20,8 @@ from storage.header import SEGMENT_BYTES, TAG_BYTES
 from storage.objects import Blob
 from storage.streams import cut, done, in_order, worker_pool
 
-_LENGTH = struct.Struct("<III")
-FRAME_BYTES = SEGMENT_BYTES - TAG_BYTES - _LENGTH.size  # stored as it is, it fills a segment
+_HEADER = struct.Struct("<III")
+FRAME_BYTES = SEGMENT_BYTES - TAG_BYTES - _HEADER.size  # stored as it is, it fills a segment
 _CONTENT_LIMIT = 1 << 20
 _COMPRESSED_LIMIT = _CONTENT_LIMIT + _CONTENT_LIMIT // 128  # above zstd's worst case, 1/256
 _THREADS = 2
@@ -106,7 +106,7 @@ class _Reader:
 def _pieces(chunks: Iterable[Blob], archive: str) -> Iterator[bytearray | memoryview]:
     """The compressed frames as a whole, and views of the content of the stored ones."""
     stream = _Reader(chunks, archive)
-    while (frame := _kind_and_length(stream.take(_LENGTH.size), archive)) != (_COMPRESSED, 0):
+    while (frame := _kind_and_length(stream.take(_HEADER.size), archive)) != (_COMPRESSED, 0):
         kind, length = frame
         if kind == _STORED:
             yield from stream.views(length)
@@ -117,11 +117,11 @@ def _pieces(chunks: Iterable[Blob], archive: str) -> Iterator[bytearray | memory
 
 
 def _header(kind: int, length: int) -> bytes:
-    return _LENGTH.pack(kind, _LENGTH_BYTES, length)
+    return _HEADER.pack(kind, _LENGTH_BYTES, length)
 
 
 def _kind_and_length(header: bytearray, archive: str) -> tuple[int, int]:
-    kind, size, length = _LENGTH.unpack(header)
+    kind, size, length = _HEADER.unpack(header)
     limit = {_COMPRESSED: _COMPRESSED_LIMIT, _STORED: _CONTENT_LIMIT}.get(kind, -1)
     if size != _LENGTH_BYTES or length > limit:
         raise ArchiveDamagedError(archive, "a frame has no valid header")

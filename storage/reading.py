@@ -126,7 +126,8 @@ class _Source:
     def header(self) -> bytes:
         """The sealed header."""
         key = header_key(self._prefix)
-        return self._await(key, lambda: self._objects.get(key, max_bytes=RECORD_LIMIT))
+        request = partial(self._objects.get, key, max_bytes=RECORD_LIMIT)
+        return self._await(key, lambda: self._bounded(key, request))
 
     def parts(
         self,
@@ -184,7 +185,7 @@ class _Source:
                 complete = self._published() is not None
                 ask_at = time.monotonic() + _ASK_SECONDS
             try:
-                return self._bounded(key, read)
+                return read()
             except ObjectNotFoundError:
                 if complete:
                     raise self._damaged(key, "is missing") from None

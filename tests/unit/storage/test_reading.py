@@ -189,7 +189,7 @@ class SlowObjectStore(MemoryObjectStore):
     def stream(self, key: str, take: Take[Result], *, block_bytes: int, max_bytes: int) -> Result:
         def slowly(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield from itertools.islice(blocks, self._blocks)
-            self.released.wait()
+            assert self.released.wait(30), "nobody took what was sent"
             yield from blocks
 
         return super().stream(
